@@ -1,0 +1,103 @@
+"""History: what a run looked like as of any of its transitions, and everything that happened to it.
+
+Read-only. Plans, steps and artifacts are append-only rows with the number of the transition that
+wrote them, so "as of" is one comparison and costs nothing to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gatepost.checkpointing.pool import Pools
+from gatepost.checkpointing.queries import query
+from gatepost.state.board import Board
+from gatepost.state.plan import Plan, plan_of
+from gatepost.state.step import StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StepChange:
+    """What became of a step in one transition."""
+
+    seq: int
+    at: datetime
+    record: StepRecord
+
+
+class History:
+    """The record of runs.
+
+    Args:
+        pools: connections.
+    """
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+
+    async def board(
+        self, run_id: str, *, plan_version: int, run_input: Mapping[str, Any], seq: int | None = None
+    ) -> Board:
+        """Plan and steps of a run as of a transition (None: as of now)."""
+        plan = await self.plan(run_id, plan_version) if plan_version else None
+        return Board(plan, (change.record for change in await self.steps(run_id, seq=seq)), run_input=run_input)
+
+    async def plan(self, run_id: str, version: int) -> Plan:
+        """A plan version.
+
+        Raises:
+            LookupError: the run has no such version; a bug of ours.
+        """
+        rows = await self._rows("history.plan", run_id=run_id, version=version)
+        if not rows:
+            raise LookupError(f"run {run_id} has no plan version {version}")
+        return plan_of(rows[0]["plan"])
+
+    async def steps(self, run_id: str, *, seq: int | None = None) -> list[StepChange]:
+        """The last record of every step as of a transition (None: as of now)."""
+        rows = await self._rows("history.steps", run_id=run_id, seq=seq)
+        return [_change(row) for row in rows]
+
+    async def step_changes(self, run_id: str, *, after: int, until: int) -> list[StepChange]:
+        """What became of steps in the transitions `after < seq <= until`, in order."""
+        rows = await self._rows("history.step_changes", run_id=run_id, after=after, until=until)
+        return [_change(row) for row in rows]
+
+    async def transitions(self, run_id: str, *, after: int = -1, limit: int = 200) -> list[dict[str, Any]]:
+        """A page of transitions in order, by keyset: pass the last `seq` as `after` for the next page."""
+        return await self._rows("history.transitions", run_id=run_id, after=after, limit=limit)
+
+    async def artifacts(self, run_id: str, *, seq: int | None = None) -> list[dict[str, Any]]:
+        """The artifacts as of a transition, every version, oldest first."""
+        return await self._rows("history.artifacts", run_id=run_id, seq=seq)
+
+    async def effects(self, run_id: str) -> list[dict[str, Any]]:
+        """The ledger's rows of a run, oldest first."""
+        return await self._rows("effect.list", run_id=run_id)
+
+    async def events(self, run_id: str) -> AsyncIterator[dict[str, Any]]:
+        """Everything that happened to a run, as plain data: who, what, when, from, to, why."""
+        async with self._pools.connection() as connection:
+            cursor = await connection.execute(query("history.events"), {"run_id": run_id})
+            async for row in cursor:
+                yield {
+                    "run": run_id,
+                    "at": utc(row["at"]),
+                    "what": row["kind"],
+                    **{name: row[name] for name in ("id", "seq", "from", "to", "who", "why", "detail")},
+                }
+
+    async def _rows(self, name: str, **params: Any) -> list[dict[str, Any]]:
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query(name), params)).fetchall()
+
+
+def utc(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _change(row: Mapping[str, Any]) -> StepChange:
+    return StepChange(seq=row["seq"], at=row["at"], record=StepRecord.model_validate(row["record"]))

@@ -1,0 +1,159 @@
+"""The ledger of effects: the intent before the call, the result after it, by idempotency key.
+
+Invariant: no call is made before its intent is committed under the owner's epoch, and a key never
+serves two different calls. The ledger is the truth; a checkpoint is only a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Json
+from pydantic import JsonValue
+
+from gatepost.checkpointing.pool import Pools
+from gatepost.checkpointing.queries import query
+from gatepost.checkpointing.session import RunSession
+from gatepost.state.effect import EffectClass, OnDoubt
+from gatepost.state.status import EFFECT_TRANSITIONS, EffectState, advance
+from gatepost.state.step import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One effect that is about to be attempted."""
+
+    key: str
+    step: str
+    tool: str
+    tool_version: str
+    effect: EffectClass
+    on_doubt: OnDoubt
+    fingerprint: str
+    arguments: JsonValue
+    approval: str | None
+    purpose: str = "run"
+    generation: int = 0
+    call_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An effect as the ledger has it."""
+
+    key: str
+    state: EffectState
+    fingerprint: str
+    attempts: int
+    arguments: JsonValue
+    result: JsonValue
+    failure: Failure | None
+    fresh: bool
+    """Whether this call wrote the intent; otherwise an earlier one did."""
+
+
+class Ledger:
+    """The table of effects.
+
+    Args:
+        pools: connections.
+    """
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+
+    async def intend(self, session: RunSession, intent: Intent) -> Entry:
+        """Commit an intent, or find what is recorded under its key.
+
+        Raises:
+            LostRun: another owner has the run.
+        """
+        session.check()
+        async with self._pools.batch() as connection:
+            await connection.execute(query("run.fence"), _fence(session))
+            cursor = await connection.execute(query("effect.intend"), _params(session, intent))
+        row = await cursor.fetchone()
+        assert row is not None
+        return _entry(row)
+
+    async def again(self, session: RunSession, key: str) -> None:
+        """Count another attempt under a key, before it is made.
+
+        Raises:
+            LostRun: another owner has the run.
+        """
+        session.check()
+        async with self._pools.batch() as connection:
+            await connection.execute(query("run.fence"), _fence(session))
+            await connection.execute(query("effect.again"), {"key": key, "epoch": session.epoch})
+
+    def finish(
+        self,
+        session: RunSession,
+        task: str,
+        entry: Entry,
+        state: EffectState,
+        *,
+        result: JsonValue = None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Stage what became of an effect; it commits with the step's outcome."""
+        advance(EFFECT_TRANSITIONS, entry.state, state)
+        session.stage_effect(
+            task,
+            key=entry.key,
+            state=state,
+            result=None if state is not EffectState.SUCCEEDED else Json(result),
+            failure=None if failure is None else Json(failure.plain()),
+        )
+
+    async def get(self, key: str) -> Entry | None:
+        """What the ledger has under a key."""
+        async with self._pools.connection() as connection:
+            row = await (await connection.execute(query("effect.get"), {"key": key})).fetchone()
+        return None if row is None else _entry({**row, "fresh": False})
+
+
+def _fence(session: RunSession) -> dict[str, Any]:
+    return {
+        "run_id": session.run.run_id,
+        "epoch": session.epoch,
+        **dict.fromkeys(("seq", "status", "reason", "plan_version")),
+    }
+
+
+def _params(session: RunSession, intent: Intent) -> dict[str, Any]:
+    run = session.run
+    return {
+        "key": intent.key,
+        "run_id": run.run_id,
+        "root_run_id": run.root_run_id,
+        "tenant": run.tenant,
+        "step_id": intent.step,
+        "call_path": intent.call_path,
+        "purpose": intent.purpose,
+        "generation": intent.generation,
+        "tool": intent.tool,
+        "tool_version": intent.tool_version,
+        "effect_class": intent.effect,
+        "on_doubt": intent.on_doubt,
+        "fingerprint": intent.fingerprint,
+        "arguments": Json(intent.arguments),
+        "approval_id": intent.approval,
+        "epoch": session.epoch,
+    }
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    return Entry(
+        key=row["key"],
+        state=EffectState(row["state"]),
+        fingerprint=row["fingerprint"],
+        attempts=row["attempts"],
+        arguments=row["arguments"],
+        result=row["result"],
+        failure=None if row["failure"] is None else Failure.model_validate(row["failure"]),
+        fresh=row["fresh"],
+    )

@@ -1,0 +1,236 @@
+"""Runs: admission before any promise, and the lease by which one owner at a time moves a run.
+
+Invariant: a run has at most one live owner. Taking the lease raises the epoch, every write carries
+the epoch (`gatepost.advance`), so an owner that lost it writes nothing. The idea of the fencing
+token is Kleppmann's ("How to do distributed locking", 2016).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from psycopg.types.json import Json
+
+from gatepost.checkpointing.history import History
+from gatepost.checkpointing.pool import Pools
+from gatepost.checkpointing.queries import query
+from gatepost.checkpointing.session import RunRow, RunSession
+from gatepost.state.errors import CallerMistake, DatabaseUnavailable, RunExists, RunOwned, UnknownRun
+from gatepost.state.ids import RunId
+from gatepost.state.status import RUN_FINAL, RunStatus
+
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a run is started with."""
+
+    run_id: RunId
+    tenant: str
+    requested_by: str
+    goal: str
+    workflow: str
+    graph_version: str
+    input: Mapping[str, Any]
+    fingerprint: str
+    """Hash of goal and input: the same id with another one is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """How a run is held.
+
+    A dead owner's lease is waited out; a live owner renews it, and then whoever asked is told
+    "owned by … until …". With `wait=False` nobody waits at all.
+    """
+
+    ttl: timedelta = timedelta(seconds=10)
+    """How long an owner that stops renewing keeps the run."""
+    wait: bool = True
+    """Whether to wait until the present lease has run out."""
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """How often it is renewed."""
+        return self.ttl.total_seconds() / 3
+
+
+class Runs:
+    """The table of runs.
+
+    Args:
+        pools: connections.
+        history: where plans and steps are read back from.
+        lease: how runs are held.
+    """
+
+    def __init__(self, pools: Pools, history: History, *, lease: Lease) -> None:
+        self._pools = pools
+        self._history = history
+        self.lease = lease
+
+    async def admit(self, admission: Admission) -> None:
+        """Write the run down, once.
+
+        Raises:
+            RunExists: the id is taken by a run with another goal or input.
+        """
+        async with self._pools.connection() as connection:
+            params = {
+                name: Json(dict(value)) if isinstance(value, Mapping) else value
+                for name, value in ((name, getattr(admission, name)) for name in Admission.__slots__)
+            }
+            if (await connection.execute(query("run.admit"), params)).rowcount:
+                return
+            row = await self._row(connection, admission.run_id, admission.tenant)
+        if row is None or row["fingerprint"] != admission.fingerprint:
+            raise RunExists(
+                f"the id {admission.run_id!r} belongs to another run"
+                + (f" (goal {row['goal']!r})" if row else "")
+                + ". One run is one execution of one goal: use another thread_id, or the same goal and input to go on."
+            )
+
+    async def get(self, run_id: str, tenant: str) -> dict[str, Any]:
+        """The row of a run.
+
+        Raises:
+            UnknownRun: the tenant has no such run.
+        """
+        async with self._pools.connection() as connection:
+            row = await self._row(connection, run_id, tenant)
+        if row is None:
+            raise UnknownRun(f"there is no run {run_id!r}. `gatepost run list` shows the runs there are.")
+        return row
+
+    async def find(self, prefix: str, tenant: str) -> RunId:
+        """The one run whose id starts with `prefix`.
+
+        Raises:
+            UnknownRun: none does.
+            CallerMistake: several do.
+        """
+        async with self._pools.connection() as connection:
+            rows = await (await connection.execute(query("run.find"), {"prefix": prefix, "tenant": tenant})).fetchall()
+        return RunId(one_of([row["run_id"] for row in rows], prefix=prefix, what="run", unknown=UnknownRun))
+
+    async def list(self, tenant: str, *, status: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """A page of runs, newest first."""
+        async with self._pools.connection() as connection:
+            cursor = await connection.execute(query("run.list"), {"tenant": tenant, "status": status, "limit": limit})
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def hold(self, run_id: str, tenant: str, *, actor: str) -> AsyncIterator[RunSession]:
+        """Hold the run's lease while the block runs.
+
+        Raises:
+            UnknownRun: the tenant has no such run.
+            RunOwned: another owner holds it, and is alive.
+            CallerMistake: the run has ended.
+        """
+        owner = owner_name()
+        row = await self._take(run_id, tenant, owner)
+        session = await self._open(row, owner=owner, actor=actor)
+        beat = asyncio.create_task(self._heartbeat(session))
+        try:
+            yield session
+        finally:
+            beat.cancel()
+            with suppress(asyncio.CancelledError):
+                await beat
+            await asyncio.shield(self._release(session))
+
+    async def _row(self, connection: Any, run_id: str, tenant: str) -> dict[str, Any] | None:
+        cursor = await connection.execute(query("run.get"), {"run_id": run_id, "tenant": tenant})
+        row: dict[str, Any] | None = await cursor.fetchone()
+        return row
+
+    async def _take(self, run_id: str, tenant: str, owner: str) -> dict[str, Any]:
+        params = {"run_id": run_id, "tenant": tenant, "owner": owner, "ttl": self.lease.ttl}
+        until = None
+        while True:
+            async with self._pools.connection() as connection:
+                if row := await (await connection.execute(query("run.take"), params)).fetchone():
+                    return row
+                row = await self._row(connection, run_id, tenant)
+            if row is None:
+                raise UnknownRun(f"there is no run {run_id!r}. `gatepost run list` shows the runs there are.")
+            if row["finished_at"] is not None:
+                raise CallerMistake(f"run {run_id} has ended ({row['status']}); nothing moves it any more.")
+            expires = row["lease_expires_at"]
+            until = until or expires
+            if expires is not None and (not self.lease.wait or expires > until):
+                raise RunOwned(
+                    f"run {run_id} is owned by {row['owner']} until {expires:%H:%M:%S} and being moved. "
+                    "Wait for it to block or end; if that process is dead, ask again after that time."
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _open(self, row: Mapping[str, Any], *, owner: str, actor: str) -> RunSession:
+        run = RunRow.of(row)
+        board = await self._history.board(run.run_id, plan_version=run.plan_version, run_input=run.input)
+        return RunSession(
+            run=run,
+            owner=owner,
+            epoch=row["epoch"],
+            actor=actor,
+            board=board,
+            now=row["now"],
+            seq=run.seq,
+            status=run.status,
+            reason=row["reason"],
+        )
+
+    async def _heartbeat(self, session: RunSession) -> None:
+        params = {"run_id": session.run.run_id, "epoch": session.epoch, "ttl": self.lease.ttl}
+        while not session.lost:
+            await asyncio.sleep(self.lease.heartbeat_seconds)
+            try:
+                async with self._pools.connection() as connection:
+                    if await (await connection.execute(query("run.extend"), params)).fetchone() is None:
+                        session.lost = "its lease was taken over"
+            except DatabaseUnavailable:
+                continue  # the next beat may get through; if none does in time, the epoch fences us
+
+    async def _release(self, session: RunSession) -> None:
+        if session.lost:
+            return
+        async with self._pools.connection() as connection:
+            params = {"run_id": session.run.run_id, "epoch": session.epoch}
+            row = await (await connection.execute(query("run.release"), params)).fetchone()
+        if row is not None:
+            session.status = RunStatus(row["status"])
+
+
+def owner_name() -> str:
+    """Who holds a lease: host, process, and a random part, because one process may hold several."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def ended(row: Mapping[str, Any]) -> bool:
+    """Whether nobody moves this run any more."""
+    return RunStatus(row["status"]) in RUN_FINAL
+
+
+def one_of(found: list[str], *, prefix: str, what: str, unknown: type[CallerMistake]) -> str:
+    """The one id meant by an abbreviation.
+
+    Raises:
+        CallerMistake: (`unknown`) none, or several.
+    """
+    if len(found) == 1 or prefix in found:
+        return prefix if prefix in found else found[0]
+    if not found:
+        raise unknown(f"there is no {what} {prefix!r}. `gatepost {what} list` shows those there are.")
+    raise CallerMistake(
+        f"{prefix!r} could be {', '.join(found[:5])}{', …' if len(found) > 5 else ''}. Give more of the id."
+    )

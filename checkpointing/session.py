@@ -1,0 +1,179 @@
+"""A held run: the lease one owner has on it, and the unit of work of its current transition.
+
+Invariant: rows staged by a task are committed in the same transaction as that task's writes or
+not at all, always under the owner's epoch. Nodes stage; only the saver commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg.types.json import Json
+
+from gatepost.state.approval import ApprovalRequest
+from gatepost.state.artifact import Artifact
+from gatepost.state.board import Board
+from gatepost.state.errors import LostRun
+from gatepost.state.plan import Plan
+from gatepost.state.status import RUN_TRANSITIONS, RunStatus, advance
+from gatepost.state.step import StepRecord
+
+SESSION_KEY = "__gatepost_session"
+"""Where the doors put the session in `configurable`; keys that start with `__` reach no metadata."""
+
+
+class Staged(NamedTuple):
+    """A row to be written with the transition: a query's name and its parameters."""
+
+    query: str
+    params: Mapping[str, Any]
+
+
+class Finished(NamedTuple):
+    """A task that has returned: what LangGraph wants written for it."""
+
+    config: Any
+    writes: Sequence[tuple[str, Any]]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as its row said when the lease was taken."""
+
+    run_id: str
+    tenant: str
+    root_run_id: str
+    requested_by: str
+    goal: str
+    workflow: str
+    input: dict[str, Any]
+    status: RunStatus
+    seq: int
+    plan_version: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> RunRow:
+        """Pick the fields out of a row of gatepost.run."""
+        fields = {name: row[name] for name in cls.__slots__}
+        return cls(**{**fields, "status": RunStatus(row["status"])})
+
+
+@dataclass
+class RunSession:
+    """One owner's hold on one run, for one entry into the engine."""
+
+    run: RunRow
+    owner: str
+    epoch: int
+    actor: str
+    """The principal in whose name the run is moved."""
+    board: Board
+    now: datetime
+    """Database time of the last commit: what tasks of the current superstep see as now."""
+    seq: int
+    """The last committed transition."""
+    status: RunStatus
+    lost: str | None = None
+    """Why the lease is gone, once it is."""
+    reason: str = ""
+    flush_timer: asyncio.TimerHandle | None = None
+    flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    finished: dict[str, Finished] = field(default_factory=dict)
+    _rows: dict[str, list[Staged]] = field(default_factory=dict)
+    _nodes: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Stop here when the lease is known to be lost.
+
+        Raises:
+            LostRun: it is.
+        """
+        if self.lost:
+            raise LostRun(f"run {self.run.run_id} is no longer ours: {self.lost}. Nothing was written; this one stops.")
+
+    def enter(self, node: str) -> None:
+        """Note that a node runs in this superstep."""
+        self.check()
+        self._nodes.append(node)
+
+    def stage_plan(self, task: str, plan: Plan) -> None:
+        """A new plan version, in force from this transition."""
+        self.board.adopt(plan)
+        self._stage(task, "run.plan", version=plan.version, plan=Json(plan.plain()))
+
+    def stage_step(self, task: str, record: StepRecord) -> None:
+        """What became of a step; the last record of a step in a transition counts."""
+        self.board.take(record)
+        rows = self._rows.setdefault(task, [])
+        rows[:] = [row for row in rows if row.params.get("step_id") != record.step or row.query != "run.step"]
+        self._stage(task, "run.step", step_id=record.step, status=record.status, record=Json(record.plain()))
+
+    def stage_approval(self, task: str, request: ApprovalRequest) -> None:
+        """A question to a person."""
+        self._stage(
+            task,
+            "approval.open",
+            approval_id=request.id,
+            step_id=request.step,
+            digest=request.digest,
+            request=Json(request.plain()),
+            decide_by=request.decide_by,
+            act_by=request.act_by,
+        )
+
+    def stage_taken(self, task: str, approval: str) -> None:
+        """The run has taken the answer to an approval."""
+        self._stage(task, "approval.take", approval_id=approval)
+
+    def stage_void(self, task: str, approval: str) -> None:
+        """A question that is no longer asked."""
+        self._stage(task, "approval.void", approval_id=approval)
+
+    def stage_artifact(self, task: str, artifact: Artifact) -> None:
+        """A version of an output."""
+        self._stage(
+            task,
+            "run.artifact",
+            name=artifact.name,
+            version=artifact.version,
+            step_id=artifact.step,
+            media_type=artifact.media_type,
+            content=artifact.content,
+            sha256=artifact.sha256,
+            parents=Json(list(artifact.parents)),
+        )
+
+    def stage_effect(self, task: str, **params: Any) -> None:
+        """What became of an effect (`effect.finish`)."""
+        self._stage(task, "effect.finish", epoch=self.epoch, **params)
+
+    def move(self, status: RunStatus, reason: str = "") -> None:
+        """The run's status from this transition on."""
+        if status is not self.status:
+            self.status = advance(RUN_TRANSITIONS, self.status, status)
+        self.reason = reason
+
+    def drop(self, task: str) -> None:
+        """Forget what a task staged: it raised."""
+        self._rows.pop(task, None)
+
+    def take_rows(self, tasks: Sequence[str] | None = None) -> list[Staged]:
+        """Hand over the rows of some tasks (None: all) for the transaction that commits them."""
+        wanted = list(self._rows) if tasks is None else [task for task in tasks if task in self._rows]
+        return [row for task in wanted for row in self._rows.pop(task)]
+
+    def take_nodes(self) -> list[str]:
+        """Hand over the nodes that ran in the superstep."""
+        nodes, self._nodes = self._nodes, []
+        return nodes
+
+    def _stage(self, task: str, query: str, **params: Any) -> None:
+        self.check()
+        self._rows.setdefault(task, []).append(
+            Staged(query, {"run_id": self.run.run_id, "seq": self.seq + 1, **params})
+        )

@@ -1,0 +1,77 @@
+-- name: open
+-- Ask a person. A gate that runs again after a crash asks the same question once.
+INSERT INTO gatepost.approval (approval_id, run_id, step_id, digest, request, decide_by, act_by, opened_seq)
+VALUES (%(approval_id)s, %(run_id)s, %(step_id)s, %(digest)s, %(request)s, %(decide_by)s, %(act_by)s, %(seq)s);
+
+-- name: take
+-- The run has taken the answer in this transition.
+UPDATE gatepost.approval SET taken_seq = %(seq)s WHERE approval_id = %(approval_id)s AND run_id = %(run_id)s;
+
+-- name: void
+-- The question is no longer asked.
+UPDATE gatepost.approval SET status = 'void', closed_at = coalesce(closed_at, gatepost.now())
+WHERE approval_id = %(approval_id)s AND run_id = %(run_id)s AND status IN ('open', 'decided');
+
+-- name: lock
+-- The approval and its run, both held until the decision is committed, the run first as every owner does.
+WITH held AS (
+    SELECT run_id, tenant, status, requested_by FROM gatepost.run
+    WHERE run_id = (SELECT run_id FROM gatepost.approval WHERE approval_id = %(approval_id)s)
+      AND tenant = %(tenant)s
+    FOR NO KEY UPDATE
+)
+SELECT a.*, h.status AS run_status, h.requested_by, h.tenant,
+       a.decide_by IS NOT NULL AND a.decide_by <= gatepost.now() AS too_late
+FROM gatepost.approval a JOIN held h USING (run_id)
+WHERE a.approval_id = %(approval_id)s
+FOR NO KEY UPDATE OF a;
+
+-- name: decide
+-- The compare-and-set that makes one answer the answer.
+UPDATE gatepost.approval SET status = 'decided', closed_at = gatepost.now()
+WHERE approval_id = %(approval_id)s AND status = 'open'
+  AND (decide_by IS NULL OR decide_by > gatepost.now())
+RETURNING approval_id;
+
+-- name: record
+-- Who answered, what, and how they were known.
+INSERT INTO gatepost.decision (approval_id, principal, type, comment, args, digest, channel, authenticated)
+VALUES (%(approval_id)s, %(principal)s, %(type)s, %(comment)s, %(args)s, %(digest)s, %(channel)s, %(authenticated)s)
+RETURNING at;
+
+-- name: wake
+-- The answer's transaction also says who moves the run next: any mover.
+UPDATE gatepost.run SET status = 'queued', reason = %(reason)s, updated_at = gatepost.now()
+WHERE run_id = %(run_id)s AND status = 'blocked';
+
+-- name: answered
+-- The given approvals of a run with the answer that stands, if there is one.
+SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.act_by, a.taken_seq,
+       a.act_by IS NOT NULL AND a.act_by <= gatepost.now() AS act_too_late,
+       d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.at AS decided_at
+FROM gatepost.approval a LEFT JOIN gatepost.decision d USING (approval_id)
+WHERE a.run_id = %(run_id)s AND a.approval_id = ANY(%(approval_ids)s);
+
+-- name: get
+-- One approval of the tenant with its answer.
+SELECT a.*, r.tenant, r.goal, r.requested_by, r.status AS run_status,
+       d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.at AS decided_at
+FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
+WHERE a.approval_id = %(approval_id)s AND r.tenant = %(tenant)s;
+
+-- name: find
+-- Approvals whose id starts so.
+SELECT a.approval_id FROM gatepost.approval a JOIN gatepost.run r USING (run_id)
+WHERE r.tenant = %(tenant)s AND starts_with(a.approval_id, %(prefix)s)
+ORDER BY (a.approval_id = %(prefix)s) DESC, a.approval_id LIMIT 6;
+
+-- name: list
+-- A page of approvals, oldest first.
+SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.opened_at, a.decide_by, a.closed_at,
+       r.goal, d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.at AS decided_at
+FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
+WHERE r.tenant = %(tenant)s
+  AND (%(status)s::text IS NULL OR a.status::text = %(status)s)
+  AND (%(run_id)s::text IS NULL OR a.run_id = %(run_id)s)
+ORDER BY a.opened_at, a.approval_id
+LIMIT %(limit)s;

@@ -1,0 +1,72 @@
+-- name: plan
+-- A plan version.
+SELECT plan FROM gatepost.plan WHERE run_id = %(run_id)s AND version = %(version)s;
+
+-- name: steps
+-- The steps of a run as of a transition: the last record of each at or before it.
+SELECT DISTINCT ON (step_id) step_id, seq, at, record FROM gatepost.step
+WHERE run_id = %(run_id)s AND (%(seq)s::bigint IS NULL OR seq <= %(seq)s)
+ORDER BY step_id, seq DESC;
+
+-- name: artifacts
+-- The artifacts of a run as of a transition.
+SELECT name, version, seq, step_id, media_type, content, sha256, parents, at FROM gatepost.artifact
+WHERE run_id = %(run_id)s AND (%(seq)s::bigint IS NULL OR seq <= %(seq)s)
+ORDER BY seq, name, version;
+
+-- name: transitions
+-- A page of transitions in order.
+SELECT * FROM gatepost.transition
+WHERE run_id = %(run_id)s AND seq > %(after)s
+ORDER BY seq LIMIT %(limit)s;
+
+-- name: step_changes
+-- What became of steps in transitions after a given one, in order.
+SELECT seq, step_id, status, at, record FROM gatepost.step
+WHERE run_id = %(run_id)s AND seq > %(after)s AND seq <= %(until)s
+ORDER BY seq, at, step_id;
+
+-- name: events
+-- Everything that happened to a run, in one order: who, what, when, from, to, why.
+SELECT * FROM (
+    SELECT r.created_at AS at, 0 AS rank, 'run' AS kind, r.run_id AS id, NULL::bigint AS seq,
+           NULL AS "from", 'queued' AS "to", r.requested_by AS who, 'started: ' || r.goal AS why,
+           json_build_object('workflow', r.workflow, 'input', r.input, 'graph_version', r.graph_version) AS detail
+    FROM gatepost.run r WHERE r.run_id = %(run_id)s
+    UNION ALL
+    SELECT t.at, 1, 'transition', t.checkpoint_id, t.seq, array_to_string(t.nodes, '+'), array_to_string(t.next, '+'),
+           t.actor, t.reason,
+           json_build_object('status', t.status, 'source', t.source, 'epoch', t.epoch)
+    FROM gatepost.transition t WHERE t.run_id = %(run_id)s
+    UNION ALL
+    SELECT p.at, 2, 'plan', 'v' || p.version, p.seq, nullif('v' || (p.version - 1), 'v0'), 'v' || p.version, 'planner',
+           coalesce(p.plan ->> 'reason', ''), p.plan
+    FROM gatepost.plan p WHERE p.run_id = %(run_id)s
+    UNION ALL
+    SELECT s.at, 3, 'step', s.step_id, s.seq,
+           coalesce(lag(s.status) OVER (PARTITION BY s.step_id ORDER BY s.seq)::text, 'pending'), s.status::text,
+           (SELECT t.actor FROM gatepost.transition t WHERE t.run_id = s.run_id AND t.seq = s.seq),
+           coalesce(s.record ->> 'reason', ''), s.record
+    FROM gatepost.step s WHERE s.run_id = %(run_id)s
+    UNION ALL
+    SELECT a.opened_at, 4, 'approval', a.approval_id, a.opened_seq, NULL, 'open', 'policy_gate',
+           coalesce(a.request ->> 'reasons', ''), a.request
+    FROM gatepost.approval a WHERE a.run_id = %(run_id)s
+    UNION ALL
+    SELECT d.at, 5, 'decision', a.approval_id, NULL, 'open', d.type, d.principal, d.comment,
+           json_build_object('channel', d.channel, 'authenticated', d.authenticated, 'args', d.args, 'digest', d.digest)
+    FROM gatepost.decision d JOIN gatepost.approval a USING (approval_id) WHERE a.run_id = %(run_id)s
+    UNION ALL
+    SELECT e.intended_at, 6, 'effect', e.key, NULL, NULL, 'intended', 'executor', e.tool,
+           json_build_object('step', e.step_id, 'arguments', e.arguments, 'approval', e.approval_id)
+    FROM gatepost.effect e WHERE e.run_id = %(run_id)s
+    UNION ALL
+    SELECT e.finished_at, 7, 'effect', e.key, NULL, 'intended', e.state::text, 'executor', e.tool,
+           json_build_object('step', e.step_id, 'attempts', e.attempts, 'result', e.result, 'failure', e.failure)
+    FROM gatepost.effect e WHERE e.run_id = %(run_id)s AND e.finished_at IS NOT NULL
+    UNION ALL
+    SELECT f.at, 8, 'artifact', f.name, f.seq, NULL, 'v' || f.version, f.step_id, f.sha256,
+           json_build_object('media_type', f.media_type, 'parents', f.parents)
+    FROM gatepost.artifact f WHERE f.run_id = %(run_id)s
+) AS event
+ORDER BY at, rank, id;

@@ -1,0 +1,1 @@
+"""The reference workflows, each runnable with one command."""

@@ -1,0 +1,106 @@
+"""The clerk: whether an answer fits its question, before it is recorded.
+
+Invariant: an answer that is recorded can be carried out. Arguments that the tool does not take, a
+person who may not decide, an edit that the policy forbids are refused while they can be corrected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from gatepost.nodes.policy import Question, Verdict
+from gatepost.nodes.tool import AnyTool, InvalidArguments
+from gatepost.nodes.visit import Equipment
+from gatepost.state.approval import ApprovalRequest, Decision, digest_of_action
+from gatepost.state.canonical import digest_of
+from gatepost.state.errors import InvalidDecision, InvalidValue
+
+
+@dataclass(frozen=True, slots=True)
+class GraphClerk:
+    """Knows the tools and the policy of one graph, and of one tenant's run the workflow."""
+
+    equipment: Equipment
+    tenant: str
+    workflow: str
+
+    def normalise(self, request: ApprovalRequest, decision: Decision) -> Decision:
+        """Edited arguments as they will be sent."""
+        if decision.args is None:
+            return decision
+        tool = self._tool(request)
+        try:
+            args = _result(tool, decision) if request.kind == "doubt" else tool.normalise(decision.args)
+        except (InvalidArguments, InvalidValue, ValidationError) as error:
+            raise InvalidDecision(f"the edit of {request.id} cannot be used: {error} Nothing was recorded.") from None
+        return decision.model_copy(update={"args": args})
+
+    def authorise(self, request: ApprovalRequest, decision: Decision) -> str:
+        """Allowed here, by this person, and not forbidden: the digest of the action that is authorised."""
+        if decision.type not in request.allowed:
+            raise InvalidDecision(
+                f"approval {request.id} does not take {decision.type!r}; it takes {', '.join(request.allowed)}."
+            )
+        self._may_decide(request, decision)
+        if request.kind == "doubt":
+            return digest_of(request.digest, decision.type, decision.args)
+        if decision.args is None:
+            return request.digest
+        self._may_run(request, decision)
+        return digest_of_action(
+            tenant=self.tenant,
+            run=request.run,
+            step=request.step,
+            tool=request.tool,
+            args=decision.args,
+            effect=request.effect,
+            evidence=request.evidence,
+        )
+
+    def _may_decide(self, request: ApprovalRequest, decision: Decision) -> None:
+        judgement = self.equipment.policy.may_decide(
+            principal=decision.by,
+            requester=request.requested_by,
+            tenant=self.tenant,
+            step=request.step,
+            tool=request.tool,
+        )
+        if judgement.verdict is not Verdict.RUN:
+            why = ", ".join(judgement.policies) or "no policy lets this person"
+            raise InvalidDecision(
+                f"{decision.by} may not decide approval {request.id} ({why}; it was requested by "
+                f"{request.requested_by}). Somebody else has to. Nothing was recorded."
+            )
+
+    def _may_run(self, request: ApprovalRequest, decision: Decision) -> None:
+        judgement = self.equipment.policy.judge(
+            Question(
+                principal=request.requested_by,
+                tenant=self.tenant,
+                step=request.step,
+                tool=request.tool,
+                effect=request.effect,
+                args=decision.args or {},
+                origin="person",
+            )
+        )
+        if judgement.verdict is Verdict.FORBID:
+            raise InvalidDecision(
+                f"the policy forbids the edited action ({', '.join(judgement.policies)}). Nothing was recorded; "
+                "answer with other arguments."
+            )
+
+    def _tool(self, request: ApprovalRequest) -> AnyTool:
+        tool = self.equipment.catalog.tools(self.workflow).get(request.tool)
+        if tool is None:
+            raise InvalidDecision(f"this process does not know the tool {request.tool!r}; answer from one that does.")
+        return tool
+
+
+def _result(tool: AnyTool, decision: Decision) -> dict[str, object]:
+    args = decision.args or {}
+    if set(args) != {"result"}:
+        raise InvalidDecision("say what the call returned: edit(by=…, result=…).")
+    return {"result": tool.result.dump_python(tool.result.validate_python(args["result"]), mode="json")}

@@ -1,0 +1,277 @@
+"""The compiled graph: an ordinary LangGraph graph whose doors lead past the lease and the decision.
+
+Every way into the engine comes through `astream` (invoke, ainvoke, batch and stream_events all end
+there), so that is the one place where a call is checked, the run admitted and held, and a decision
+committed. The sync methods are the async ones on the bridge.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config, merge_configs
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import StateSnapshot
+
+from gatepost.checkpointing.approvals import Recorded
+from gatepost.checkpointing.open import Checkpointer
+from gatepost.checkpointing.runs import Admission, ended
+from gatepost.checkpointing.session import SESSION_KEY, RunSession
+from gatepost.graph import door, view
+from gatepost.graph.clerk import GraphClerk
+from gatepost.graph.context import RunContext
+from gatepost.nodes.visit import Equipment
+from gatepost.state.approval import Decision
+from gatepost.state.canonical import digest_of
+from gatepost.state.errors import DoorClosed, RunOwned
+from gatepost.state.status import RunStatus
+
+_INVOKED = "gatepost_invoked"
+"""Set by `ainvoke`: chunks pass as they are, and the joined view comes once, at the end."""
+
+
+class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
+    """What `build_graph` returns. Use it as any compiled graph; what differs is refused with a reason."""
+
+    equipment: Equipment
+    saver: Checkpointer
+    version: str
+
+    @classmethod
+    def adopt(
+        cls,
+        compiled: CompiledStateGraph[Any, Any, Any, Any],
+        *,
+        equipment: Equipment,
+        saver: Checkpointer,
+        version: str,
+    ) -> GatepostGraph:
+        """Take over what LangGraph compiled."""
+        graph = cls.__new__(cls)
+        graph.__dict__.update(compiled.__dict__)
+        graph.equipment, graph.saver, graph.version = equipment, saver, version
+        return graph
+
+    def copy(self, update: dict[str, Any] | None = None) -> GatepostGraph:
+        """As LangGraph's, keeping what is ours (`with_config` comes through here)."""
+        twin = copy.copy(self)
+        twin.__dict__.update(update or {})
+        return twin
+
+    # the one way in
+
+    async def astream(
+        self,
+        input: Any,  # noqa: A002 (LangGraph's name)
+        config: RunnableConfig | None = None,
+        *,
+        context: RunContext | None = None,
+        interrupt_before: Any = None,
+        durability: str | None = None,
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        """Check the call, admit and hold the run, commit a decision, then let the engine go on.
+
+        Raises:
+            CallerMistake: refused, with the reason and the way to do it; nothing was changed.
+            RunOwned: another owner moves the run.
+            LostRun: another owner took the run over while this one moved it.
+        """
+        invoked = options.pop(_INVOKED, False)
+        door.durable(durability)
+        entry = door.admit(input, ensure_config(merge_configs(self.config, config)))
+        who = context or RunContext()
+        recorded = await self._prepare(entry, who)
+        options.update(context=who, interrupt_before=door.gates(interrupt_before), durability="sync")
+        again = True
+        while again:
+            async with self._held(entry, who, recorded) as session:
+                stream = super().astream(_engine_input(session), _engine_config(entry, session), **options)
+                async with aclosing(cast("Any", stream)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk if invoked else await self._shown(chunk, session)
+                paused = session is not None and session.status is RunStatus.BLOCKED
+            # An answer that came while the engine was pausing left the run queued: it is ours to go on.
+            again = session is not None and paused and session.status is RunStatus.QUEUED
+        if invoked:
+            yield await self._result(entry, recorded, version=options.get("version", "v1"))
+
+    async def ainvoke(
+        self,
+        input: Any,  # noqa: A002 (LangGraph's name)
+        config: RunnableConfig | None = None,
+        **options: Any,
+    ) -> Any:
+        """Run until the graph ends or waits for a person; returns the joined view of the run."""
+        if options.get("stream_mode", "values") == "values" and options.get("output_keys") is None:
+            options[_INVOKED] = True
+        return await super().ainvoke(input, config, **options)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:  # noqa: A002
+        """As `ainvoke`, for sync callers, inside a running event loop or not."""
+        return self.saver.bridge.run(self.ainvoke(input, config, **options))
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:  # noqa: A002
+        """As `astream`, for sync callers, inside a running event loop or not."""
+        return self.saver.bridge.iterate(self.astream(input, config, **options))
+
+    # decisions
+
+    async def adecide(
+        self, decision: Decision, *, run_id: str | None = None, context: RunContext | None = None
+    ) -> Recorded:
+        """Record an answer without moving the run.
+
+        Args:
+            decision: the answer, addressed to an approval.
+            run_id: the run it must belong to, if that is known.
+            context: for whom; the answer itself says by whom.
+
+        Raises:
+            CallerMistake: unknown, not allowed, malformed, too late, or decided otherwise.
+        """
+        who = context or RunContext()
+        row = await self.saver.approvals.get(decision.approval, who.tenant)
+        if run_id is not None and row["run_id"] != run_id:
+            raise DoorClosed(
+                f"approval {decision.approval} belongs to run {row['run_id']}, not to {run_id}. Answer it there."
+            )
+        run = await self.saver.runs.get(row["run_id"], who.tenant)
+        clerk = GraphClerk(self.equipment, tenant=who.tenant, workflow=run["workflow"])
+        return await self.saver.approvals.decide(decision, tenant=who.tenant, clerk=clerk)
+
+    def decide(self, decision: Decision, *, run_id: str | None = None, context: RunContext | None = None) -> Recorded:
+        """As `adecide`, for sync callers."""
+        return self.saver.bridge.run(self.adecide(decision, run_id=run_id, context=context))
+
+    # reading
+
+    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """The state as of now, or as of the checkpoint in the config, with plan and steps joined in."""
+        snapshot = await super().aget_state(config, subgraphs=subgraphs)
+        past = bool(config.get("configurable", {}).get("checkpoint_id"))
+        return await self._joined(snapshot, seq=_seq(snapshot) if past else None)
+
+    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """As `aget_state`, for sync callers."""
+        return self.saver.bridge.run(self.aget_state(config, subgraphs=subgraphs))
+
+    async def aget_state_history(self, config: RunnableConfig, **options: Any) -> AsyncIterator[StateSnapshot]:
+        """The checkpoints, newest first, each with plan and steps as they were then. Pass `limit`."""
+        async for snapshot in super().aget_state_history(config, **options):
+            yield await self._joined(snapshot, seq=_seq(snapshot))
+
+    def get_state_history(self, config: RunnableConfig, **options: Any) -> Iterator[StateSnapshot]:
+        """As `aget_state_history`, for sync callers."""
+        return self.saver.bridge.iterate(self.aget_state_history(config, **options))
+
+    # refused
+
+    async def abulk_update_state(self, *_: Any, **__: Any) -> RunnableConfig:
+        """Refused: it would change the run past the gate (`aupdate_state` comes through here).
+
+        Raises:
+            DoorClosed: always.
+        """
+        raise DoorClosed(
+            "update_state would change the run's state past the gate. Answer its approval with an edit, "
+            "or ask for a new plan with respond()."
+        )
+
+    def bulk_update_state(self, *_: Any, **__: Any) -> RunnableConfig:
+        """Refused, as `abulk_update_state`.
+
+        Raises:
+            DoorClosed: always.
+        """
+        return self.saver.bridge.run(self.abulk_update_state())
+
+    # how
+
+    async def _prepare(self, entry: door.Entry, who: RunContext) -> Recorded | None:
+        if isinstance(entry.asked, door.Start):
+            await self._admit(entry, entry.asked, who)
+        elif isinstance(entry.asked, Decision):
+            return await self.adecide(entry.asked, run_id=entry.run_id, context=who)
+        return None
+
+    async def _admit(self, entry: door.Entry, start: door.Start, who: RunContext) -> None:
+        workflow = self.equipment.catalog.for_goal(start.goal)
+        run_input = workflow.checked_input(start.input)
+        await self.saver.runs.admit(
+            Admission(
+                run_id=entry.run_id,
+                tenant=who.tenant,
+                requested_by=who.actor,
+                goal=start.goal,
+                workflow=workflow.name,
+                graph_version=self.version,
+                input=run_input,
+                fingerprint=digest_of(workflow.name, run_input),
+            )
+        )
+
+    @asynccontextmanager
+    async def _held(
+        self, entry: door.Entry, who: RunContext, recorded: Recorded | None
+    ) -> AsyncIterator[RunSession | None]:
+        """The run's lease; None when nothing is to be moved: it has ended, or another owner carries the answer out."""
+        runs = self.saver.runs
+        if ended(await runs.get(entry.run_id, who.tenant)):
+            yield None
+            return
+        try:
+            held = runs.hold(entry.run_id, who.tenant, actor=who.actor)
+            session = await held.__aenter__()
+        except RunOwned:
+            if recorded is None or not recorded.repeated:
+                raise
+            yield None
+            return
+        try:
+            yield session
+        finally:
+            await held.__aexit__(None, None, None)
+
+    async def _result(self, entry: door.Entry, recorded: Recorded | None, *, version: str) -> Any:
+        snapshot = await self.aget_state({"configurable": {"thread_id": entry.run_id}})
+        values = {**snapshot.values, "decision": recorded.plain()} if recorded else snapshot.values
+        if version == "v2":
+            return {"type": "values", "ns": (), "data": values, "interrupts": ()}
+        return ("values", values)
+
+    async def _shown(self, chunk: Any, session: RunSession | None) -> Any:
+        values = chunk[-1] if isinstance(chunk, tuple) and chunk else chunk
+        if not view.is_run_state(values):
+            return chunk
+        if session is None:
+            shown = await view.as_of(self.saver.history, values, seq=None)
+        else:
+            shown = view.joined(values, session.board)
+        return (*chunk[:-1], shown) if isinstance(chunk, tuple) else shown
+
+    async def _joined(self, snapshot: StateSnapshot, *, seq: int | None) -> StateSnapshot:
+        if not view.is_run_state(snapshot.values):
+            return snapshot
+        return snapshot._replace(values=await view.as_of(self.saver.history, snapshot.values, seq=seq))
+
+
+def _engine_input(session: RunSession | None) -> Any:
+    """The first entry into a run starts it, whichever call that is; every later one resumes."""
+    if session is None or session.seq > 0:
+        return None
+    return {"goal": session.run.goal, "input": session.run.input}
+
+
+def _engine_config(entry: door.Entry, session: RunSession | None) -> RunnableConfig:
+    held = {} if session is None else {SESSION_KEY: session}
+    return cast("RunnableConfig", {**entry.config, "configurable": {**entry.config["configurable"], **held}})
+
+
+def _seq(snapshot: StateSnapshot) -> int | None:
+    found = (snapshot.metadata or {}).get("seq")
+    return found if isinstance(found, int) else None

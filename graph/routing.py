@@ -1,0 +1,28 @@
+"""Routing: where the policy gate sends a run next, as a pure function of the state it left.
+
+Invariant: this is the only branch of the graph. The order of the rules is the order of the file:
+work that may run goes first, a person is waited for last.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from langgraph.types import Send
+
+from gatepost.state.channels import RunState
+from gatepost.state.status import StepStatus
+
+Room: TypeAlias = Literal["planner", "executor", "approval", "compensator", "finalizer"]
+
+
+def route(state: RunState) -> list[Send] | Room:
+    """The next node, or one executor task for each step that the gate let run."""
+    frontier = state.get("frontier") or {}
+    if running := [entry for entry in frontier.values() if entry["status"] == StepStatus.RUNNING]:
+        return [Send("executor", entry) for entry in running]
+    if state.get("approvals") and not state.get("planning"):
+        return "approval"
+    if ending := state.get("ending"):
+        return "compensator" if ending.get("compensate") else "finalizer"
+    return "planner"

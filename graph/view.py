@@ -1,0 +1,41 @@
+"""The joined view: what readers see is a whole run, plan and steps included, as of one checkpoint.
+
+The channels carry the frontier and references; this joins in the rows that were true then. A
+channel never holds what is built here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gatepost.checkpointing.history import History
+from gatepost.state.approval import ApprovalRequest
+from gatepost.state.board import Board
+
+
+def is_run_state(values: object) -> bool:
+    """Whether these are the channels of a run, and not something a caller cut out of them."""
+    return isinstance(values, Mapping) and "run_id" in values and "plan_version" in values
+
+
+def joined(values: Mapping[str, Any], board: Board) -> dict[str, Any]:
+    """The channels with plan, steps and typed approvals."""
+    plan = board.plan
+    steps = {step.id: {"status": "pending", "tool": step.tool} for step in plan.steps} if plan else {}
+    requests = [ApprovalRequest.model_validate(data) for data in (values.get("approvals") or {}).values()]
+    return {
+        **values,
+        "plan": plan.plain() if plan else None,
+        "steps": {**steps, **{step: record.plain() for step, record in board.records.items()}},
+        "approvals": requests,
+        "approval": requests[0] if requests else None,
+    }
+
+
+async def as_of(history: History, values: Mapping[str, Any], *, seq: int | None) -> dict[str, Any]:
+    """The joined view as of a transition, read from the rows."""
+    board = await history.board(
+        values["run_id"], plan_version=values.get("plan_version", 0), run_input=values.get("input", {}), seq=seq
+    )
+    return joined(values, board)

@@ -1,0 +1,1 @@
+"""What a transition does: planner, policy gate, approval, executor, compensator, finalizer, and the tools they run."""

@@ -1,0 +1,89 @@
+"""The compensator: undoes what succeeded, one step a visit, in reverse order of need.
+
+Invariant: an undo is an effect like any other, with its own key (purpose `compensate`) in the same
+ledger, so a compensator that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from graphlib import TopologicalSorter
+from typing import Any
+
+from gatepost.checkpointing.ledger import Intent
+from gatepost.nodes.protocol import carry_out
+from gatepost.nodes.tool import AnyTool, EffectContext
+from gatepost.nodes.visit import Visit
+from gatepost.state.channels import RunState
+from gatepost.state.effect import EffectClass, fingerprint_of, key_of
+from gatepost.state.status import EffectState, RunStatus, StepStatus
+from gatepost.state.step import StepRecord
+
+
+async def compensator(state: RunState, visit: Visit) -> dict[str, Any]:
+    """One visit: undo the last step that can be undone, or say that none is left."""
+    ending = dict(state.get("ending") or {})
+    record = next_undo(visit)
+    if record is None:
+        undone = any(found.status is StepStatus.COMPENSATED for found in visit.board.records.values())
+        stuck = [found.step for found in visit.board.records.values() if found.status is StepStatus.COMPENSATION_FAILED]
+        if stuck:
+            reason = f"{ending['reason']}; could not undo {', '.join(stuck)}"
+            ending.update(status=RunStatus.COMPENSATION_FAILED.value, reason=reason)
+        elif undone:
+            ending["status"] = RunStatus.COMPENSATED.value
+        return {"ending": {**ending, "compensate": False}}
+    return {"ending": ending, "counters": await _undo(visit, record)}
+
+
+def next_undo(visit: Visit) -> StepRecord | None:
+    """The succeeded step that has an undo and that nothing still done depends on."""
+    plan = visit.board.plan
+    order = list(TopologicalSorter({step.id: step.needs for step in plan.steps}).static_order()) if plan else []
+    for step_id in reversed(order):
+        record = visit.board.record(step_id)
+        tool = visit.tools[record.tool]
+        if record.status in (StepStatus.SUCCEEDED, StepStatus.COMPENSATING) and tool.compensate is not None:
+            return record
+    return None
+
+
+async def _undo(visit: Visit, record: StepRecord) -> dict[str, int]:
+    run = visit.session.run
+    undo: AnyTool | None = visit.tools[record.tool].compensate
+    assert undo is not None
+    entry = await visit.equipment.ledger.get(record.key or "")
+    args = undo.normalise(entry.arguments if entry and isinstance(entry.arguments, dict) else {})
+    key = key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step, purpose="compensate")
+    outcome = await carry_out(
+        visit,
+        undo,
+        args,
+        context=EffectContext(
+            idempotency_key=key,
+            run_id=run.run_id,
+            step_id=record.step,
+            tenant=run.tenant,
+            now=datetime.fromisoformat(record.now) if record.now else visit.session.now,
+            seed=int(key[4:16], 16),
+        ),
+        intent=Intent(
+            key=key,
+            step=record.step,
+            tool=undo.name,
+            tool_version=undo.version,
+            effect=EffectClass(undo.effect),
+            on_doubt=undo.on_doubt,
+            fingerprint=fingerprint_of(undo.name, args),
+            arguments=args,
+            approval=record.approval,
+            purpose="compensate",
+        ),
+    )
+    if outcome.state is EffectState.SUCCEEDED:
+        visit.session.stage_step(visit.task, record.to(StepStatus.COMPENSATING, StepStatus.COMPENSATED))
+        return {"compensated": 1}
+    reason = outcome.failure.message if outcome.failure else "nobody knows whether it was undone"
+    failed = record.to(StepStatus.COMPENSATING, StepStatus.COMPENSATION_FAILED, reason=reason, failure=outcome.failure)
+    visit.session.stage_step(visit.task, failed)
+    return {"compensation_failed": 1}

@@ -1,0 +1,161 @@
+"""The executor: re-checks the authority of one step, then runs it through the effect protocol.
+
+Invariant: nothing runs that is not authorised at this moment: either the policy lets exactly this
+action run unattended, or a person's recorded, unexpired decision covers its digest. Whatever went
+round the gate ends here, closed. A failure is state, never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import JsonValue
+
+from gatepost.checkpointing.approvals import Standing
+from gatepost.checkpointing.ledger import Intent
+from gatepost.nodes.policy import Verdict
+from gatepost.nodes.protocol import Outcome, carry_out
+from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments
+from gatepost.nodes.visit import Visit
+from gatepost.state.effect import fingerprint_of
+from gatepost.state.errors import InvalidValue
+from gatepost.state.plan import Step
+from gatepost.state.reference import Unresolvable
+from gatepost.state.status import ApprovalStatus, EffectState, StepStatus
+from gatepost.state.step import Failure, StepRecord
+
+_STATUS = {
+    EffectState.SUCCEEDED: StepStatus.SUCCEEDED,
+    EffectState.FAILED: StepStatus.FAILED,
+    EffectState.IN_DOUBT: StepStatus.IN_DOUBT,
+}
+
+
+class _Unauthorised(Exception):
+    """The step may not run; the message says why."""
+
+
+async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    """One visit: one step, from authority to outcome. `task` is its entry of the frontier."""
+    step_id: str = task["step"]
+    record = visit.board.record(step_id)
+    try:
+        step, tool = _planned(visit, step_id)
+        args, approval = await _authorised(visit, step, tool, task)
+    except _Unauthorised as error:
+        failure = Failure(kind="policy_denied", message=f"{error}. Nothing was called.")
+        return _settle(visit, record, Outcome(EffectState.FAILED, failure=failure), tool=None)
+    outcome = await carry_out(
+        visit,
+        tool,
+        args,
+        context=_context(visit, step, task),
+        intent=Intent(
+            key=task["key"],
+            step=step.id,
+            tool=tool.name,
+            tool_version=tool.version,
+            effect=tool.effect,
+            on_doubt=tool.on_doubt,
+            fingerprint=fingerprint_of(tool.name, args),
+            arguments=args,
+            approval=approval,
+        ),
+    )
+    return _settle(visit, record, outcome, tool=tool)
+
+
+def _planned(visit: Visit, step_id: str) -> tuple[Step, AnyTool]:
+    record = visit.board.records.get(step_id)
+    if record is None or record.status is not StepStatus.RUNNING:
+        raise _Unauthorised(f"step {step_id!r} was not dispatched by the gate ({visit.board.status(step_id)})")
+    step = visit.board.step(step_id)
+    return step, visit.tools[step.tool]
+
+
+async def _authorised(
+    visit: Visit, step: Step, tool: AnyTool, task: Mapping[str, Any]
+) -> tuple[dict[str, JsonValue], str | None]:
+    record = visit.board.record(step.id)
+    if (record.key, record.fingerprint, record.approval) != (task["key"], task["fingerprint"], task.get("approval")):
+        raise _Unauthorised(f"the dispatch of step {step.id!r} is not the one that the gate recorded")
+    args = await _arguments_under(visit, step, tool, record.approval)
+    if fingerprint_of(tool.name, args) != record.fingerprint:
+        raise _Unauthorised(f"the arguments of step {step.id!r} are not those that were judged")
+    if record.approval is None:
+        judgement = visit.judge(step, tool, args)
+        if judgement.verdict is not Verdict.RUN or visit.board.demands(step):
+            raise _Unauthorised(f"step {step.id!r} needs an approval and has none")
+    return args, record.approval
+
+
+async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: str | None) -> dict[str, JsonValue]:
+    """The step's arguments: as planned, or as a person edited them; under an approval, checked against its digest."""
+    try:
+        if approval is None:
+            return tool.normalise(visit.board.arguments(step))
+        found = (await visit.equipment.approvals.standing(visit.session.run.run_id, [approval])).get(approval)
+        standing = _in_force(found, approval, step)
+        edited = standing.decision.args if standing.decision else None
+        args = tool.normalise(visit.board.arguments(step) if edited is None else edited)
+    except (Unresolvable, InvalidArguments, InvalidValue) as error:
+        raise _Unauthorised(f"the arguments of step {step.id!r} no longer hold: {error}") from None
+    if visit.digest(step, tool, args) != standing.decided_digest:
+        raise _Unauthorised(f"approval {approval} covers another action than step {step.id!r} is about to take")
+    return args
+
+
+def _in_force(standing: Standing | None, approval: str, step: Step) -> Standing:
+    if standing is None or standing.step != step.id:
+        raise _Unauthorised(f"there is no approval {approval!r} for step {step.id!r}")
+    if standing.status is not ApprovalStatus.DECIDED or standing.decision is None:
+        raise _Unauthorised(f"approval {approval} is {standing.status}, not decided")
+    if standing.decision.type not in ("approve", "edit"):
+        raise _Unauthorised(f"approval {approval} was answered with {standing.decision.type}")
+    if standing.decision.type == "approve" and standing.decided_digest != standing.digest:
+        raise _Unauthorised(f"the decision on {approval} does not match its question")
+    if standing.act_too_late:
+        raise _Unauthorised(f"approval {approval} had to be acted on by {standing.request.act_by}")
+    return standing
+
+
+def _context(visit: Visit, step: Step, task: Mapping[str, Any]) -> EffectContext:
+    return EffectContext(
+        idempotency_key=task["key"],
+        run_id=visit.session.run.run_id,
+        step_id=step.id,
+        tenant=visit.session.run.tenant,
+        now=datetime.fromisoformat(task["now"]),
+        seed=task["seed"],
+    )
+
+
+def _settle(visit: Visit, record: StepRecord, outcome: Outcome, *, tool: AnyTool | None) -> dict[str, Any]:
+    finding = outcome.finding
+    status = _STATUS[outcome.state]
+    if record.status is not StepStatus.RUNNING:
+        # Somebody forged a dispatch: the step keeps the status it has, and the refusal is told to the gate.
+        return {"signals": [{"kind": "refused", "step": record.step, "reason": str(outcome.failure)}]}
+    settled = record.to(
+        status,
+        label=_label(tool, outcome),
+        output=outcome.result,
+        needs_approval=finding.needs_approval if finding else None,
+        failure=outcome.failure,
+        reason=outcome.failure.message if outcome.failure else "",
+    )
+    visit.session.stage_step(visit.task, settled)
+    update: dict[str, Any] = {"frontier": {record.step: {"status": status.value}}}
+    if finding is not None and finding.replan:
+        update["signals"] = [{"kind": "replan", "step": record.step, "text": finding.replan}]
+    return update
+
+
+def _label(tool: AnyTool | None, outcome: Outcome) -> str:
+    if outcome.state is not EffectState.SUCCEEDED:
+        return outcome.failure.kind if outcome.failure else str(outcome.state)
+    if tool is not None and tool.label and isinstance(outcome.result, dict):
+        return str(outcome.result.get(tool.label, "ok"))
+    return "ok"

@@ -1,0 +1,58 @@
+"""Failures: an exception becomes a class of failure, and the class says what may be done about it.
+
+A provider's "no" is definite: nothing happened. A timeout, a broken connection, a 5xx after the
+request was sent say nothing about whether the effect happened.
+"""
+
+from __future__ import annotations
+
+import httpx
+import psycopg
+
+from gatepost.nodes.tool import InvalidArguments, InvalidResult
+from gatepost.state.errors import InvalidValue
+from gatepost.state.step import Failure
+from gatepost.state.values import printable
+
+RETRIED = frozenset({"transient", "throttled", "timeout"})
+"""Classes that are tried again."""
+
+
+def classify(error: BaseException) -> tuple[Failure, bool]:
+    """The failure that an exception of a tool call stands for, and whether it is certain that nothing happened."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return _of_status(error)
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return _failure("transient", error), True
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return _failure("timeout", error), False
+    if isinstance(error, httpx.TransportError | ConnectionError | psycopg.OperationalError):
+        return _failure("transient", error), False
+    if isinstance(error, InvalidArguments):
+        return _failure("validation", error), True
+    if isinstance(error, InvalidResult | InvalidValue):
+        return _failure("validation", error), False
+    return _failure("bug", error), False
+
+
+def _of_status(error: httpx.HTTPStatusError) -> tuple[Failure, bool]:
+    code = error.response.status_code
+    if code == httpx.codes.TOO_MANY_REQUESTS:
+        return _failure("throttled", error, retry_after=_seconds(error.response.headers.get("Retry-After"))), True
+    if code in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.CONFLICT, httpx.codes.TOO_EARLY):
+        return _failure("transient", error), False
+    if code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return _failure("transient", error), False
+    kind = "auth" if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) else "validation"
+    return _failure(kind, error), True
+
+
+def _failure(kind: str, error: BaseException, *, retry_after: float | None = None) -> Failure:
+    text = str(error) or "no message"
+    return Failure.model_validate(
+        {"kind": kind, "message": printable(f"{type(error).__name__}: {text}", limit=1000), "retry_after": retry_after}
+    )
+
+
+def _seconds(header: str | None) -> float | None:
+    return float(header) if header is not None and header.isdigit() else None

@@ -1,0 +1,107 @@
+"""The planner: asks the workflow's strategy for the next plan version, or for nothing more to do.
+
+Invariant: a plan enters a run whole or not at all. It is well-formed (`state.plan`), names tools
+that the workflow has, with arguments that they take as far as that can be known now, and leaves
+what already happened as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gatepost.nodes.tool import AnyTool, InvalidArguments
+from gatepost.nodes.visit import Visit
+from gatepost.nodes.workflow import Response, Situation, next_plan
+from gatepost.state.board import Board
+from gatepost.state.channels import STATE_SCHEMA, RunState
+from gatepost.state.errors import GatepostError, InvalidPlan
+from gatepost.state.plan import Plan, plan_of
+from gatepost.state.reference import references
+from gatepost.state.status import RunStatus, StepStatus
+from gatepost.state.values import printable
+
+MAX_PLANS = 50
+"""Plan versions of one run; a strategy that never stops asking is stopped here."""
+_UNTOUCHED = frozenset({StepStatus.PENDING, StepStatus.BLOCKED, StepStatus.SKIPPED, StepStatus.CANCELLED})
+
+
+async def planner(state: RunState, visit: Visit) -> dict[str, Any]:
+    """One visit: a new plan version in force, or the news that there is none."""
+    update = await _plan(state, visit)
+    return update if "run_id" in state else {**_first(visit), **update}
+
+
+def _first(visit: Visit) -> dict[str, Any]:
+    """What a run's state holds from its first transition on, beside what the caller gave."""
+    return {
+        "schema_version": STATE_SCHEMA,
+        "run_id": visit.session.run.run_id,
+        "workflow": visit.session.run.workflow,
+        "status": RunStatus.RUNNING.value,
+        "plan_version": 0,
+        "outcome": None,
+    }
+
+
+async def _plan(state: RunState, visit: Visit) -> dict[str, Any]:
+    version = state.get("plan_version", 0) + 1
+    if version > MAX_PLANS:
+        return _give_up(f"the planner made {MAX_PLANS} plans and wants another; stopped there")
+    try:
+        answer = await next_plan(visit.workflow.strategy, situation(state, visit))
+        if answer is None:
+            return {"planning": None, "signals": [{"kind": "exhausted"}]}
+        plan = plan_of(answer).model_copy(update={"version": version})
+        fit(plan, visit.tools, visit.board)
+    except GatepostError as error:
+        return _give_up(str(error))
+    except Exception as error:  # noqa: BLE001 (a strategy may raise anything; it becomes state)
+        return _give_up(f"{type(error).__name__}: {error}")
+    visit.session.stage_plan(visit.task, plan)
+    return {"planning": None, "plan_version": version, "signals": [{"kind": "planned"}], "counters": {"plans": 1}}
+
+
+def situation(state: RunState, visit: Visit) -> Situation:
+    """What the strategy is told."""
+    return Situation(
+        goal=state["goal"],
+        input=state.get("input", {}),
+        plan=visit.board.plan,
+        steps=dict(visit.board.records),
+        responses=tuple(Response(**said) for said in state.get("responses", [])),
+    )
+
+
+def fit(plan: Plan, tools: Mapping[str, AnyTool], board: Board) -> None:
+    """Check that a well-formed plan fits the tools and what already happened.
+
+    Raises:
+        InvalidPlan: with every reason.
+    """
+    wrong = [reason for step in plan.steps for reason in _misfits(plan, step.id, tools, board)]
+    if wrong:
+        raise InvalidPlan(f"the plan does not fit this run: {'; '.join(wrong[:20])}. Correct it and plan again.")
+
+
+def _misfits(plan: Plan, step_id: str, tools: Mapping[str, AnyTool], board: Board) -> list[str]:
+    step = plan.by_id[step_id]
+    if step.tool not in tools:
+        return [f"step {step.id!r} names the tool {step.tool!r:.80}; there are {', '.join(sorted(tools))}"]
+    if board.status(step.id) not in _UNTOUCHED:
+        before = board.plan.by_id.get(step.id) if board.plan else None
+        if before is not None and (before.tool, before.args) != (step.tool, step.args):
+            return [f"step {step.id!r} already ran with other arguments; give the new one an id of its own"]
+        return []
+    if any(references(dict(step.args))):
+        return []
+    try:
+        tools[step.tool].normalise(step.args)
+    except InvalidArguments as error:
+        return [f"step {step.id!r}: {error}"]
+    return []
+
+
+def _give_up(reason: str) -> dict[str, Any]:
+    ending = {"status": RunStatus.FAILED.value, "reason": f"no plan: {printable(reason, limit=1000)}"}
+    return {"planning": None, "ending": ending}

@@ -1,0 +1,375 @@
+"""The policy gate: the only join and the only router. It settles what came back, hears what people
+said, judges every step that is ready, and says what the run does next.
+
+Invariant: no step is dispatched that the gate has not judged in this visit, and its effect key is
+minted here, so it is checkpointed one superstep before any call. The gate reads no clock and no
+database: what it decides follows from the state, the board and the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from gatepost.nodes import doubt
+from gatepost.nodes.policy import Judgement, Verdict
+from gatepost.nodes.tool import AnyTool, InvalidArguments
+from gatepost.nodes.visit import Visit
+from gatepost.state.approval import ApprovalRequest, Decision
+from gatepost.state.canonical import digest_of
+from gatepost.state.channels import RunState
+from gatepost.state.effect import fingerprint_of, key_of
+from gatepost.state.errors import InvalidValue
+from gatepost.state.ids import new_approval_id
+from gatepost.state.plan import Step
+from gatepost.state.reference import Unresolvable
+from gatepost.state.status import STEP_SETTLED, RunStatus, StepStatus
+from gatepost.state.step import Failure, StepRecord
+
+
+async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
+    """One visit: from what happened to what happens next."""
+    gate = _Gate(state, visit)
+    gate.settle()
+    gate.hear()
+    if gate.ending is None and gate.planning is None:
+        gate.dispatch_ready()
+    gate.end()
+    return gate.update()
+
+
+class _Gate:
+    """What one visit changes, kept apart from the state until it is complete."""
+
+    def __init__(self, state: RunState, visit: Visit) -> None:
+        self.visit = visit
+        self.state = state
+        self.ending = state.get("ending")
+        self.planning = state.get("planning")
+        self.frontier: dict[str, dict[str, Any]] = dict(state.get("frontier", {}))
+        self.approvals: dict[str, dict[str, Any]] = dict(state.get("approvals", {}))
+        self.counters: dict[str, int] = {}
+        self.responses: list[dict[str, Any]] = []
+
+    # what came back
+
+    def settle(self) -> None:
+        """Take settled steps off the frontier; a failure ends the run, doubt asks a person."""
+        for step_id, entry in list(self.frontier.items()):
+            status = StepStatus(entry["status"])
+            if status is StepStatus.IN_DOUBT and "approval" not in entry:
+                self._ask_about_doubt(step_id)
+            if status not in STEP_SETTLED:
+                continue
+            del self.frontier[step_id]
+            self.counters[status.value] = self.counters.get(status.value, 0) + 1
+            if status is StepStatus.FAILED:
+                self._end(RunStatus.FAILED, f"step {step_id} failed: {self.visit.board.record(step_id).reason}")
+
+    def hear(self) -> None:
+        """Act on what people answered, what steps asked for and what the planner said; the noes first."""
+        signals = sorted(self.state.get("signals", []), key=_noes_first)
+        for signal in signals:
+            kind = signal["kind"]
+            if kind == "answer":
+                self._hear_answer(signal)
+            elif kind == "replan":
+                self._replan("step", signal["step"], signal["text"])
+            elif kind == "planned":
+                self._reconcile()
+            elif kind == "exhausted":
+                self._exhausted()
+
+    def _hear_answer(self, signal: Mapping[str, Any]) -> None:
+        self.approvals.pop(signal["approval"], None)
+        step_id = signal["step"]
+        record = self.visit.board.record(step_id)
+        if signal["decision"] is None:
+            return
+        decision = Decision.model_validate(signal["decision"])
+        if signal["about"] == "doubt":
+            self._hear_about_doubt(record, decision)
+        elif record.status is not StepStatus.BLOCKED or record.approval != decision.approval:
+            return
+        elif decision.type == "reject":
+            self._note(record.to(StepStatus.CANCELLED, reason=_said("rejected", decision)))
+            self.frontier.pop(step_id, None)
+            self._end(RunStatus.REJECTED, f"{step_id} {_said('rejected', decision)}")
+        elif decision.type == "respond":
+            self._note(record.to(StepStatus.PENDING, approval=None, reason=_said("answered", decision)))
+            self.frontier.pop(step_id, None)
+            self._replan("approval", decision.by, decision.comment)
+        else:
+            self._release(record, decision)
+
+    def _release(self, record: StepRecord, decision: Decision) -> None:
+        """An approved or edited step runs, unless the run has ended or the policy now forbids it."""
+        step_id = record.step
+        if self.ending is not None:
+            self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
+            self.frontier.pop(step_id, None)
+            return
+        step = self.visit.board.step(step_id)
+        tool = self.visit.tools[step.tool]
+        args = self._arguments(record, step, tool, edited=decision.args)
+        if args is None:
+            return
+        judgement = self.visit.judge(step, tool, args)
+        if judgement.verdict is Verdict.FORBID:
+            self._forbid(record, judgement)
+            return
+        self._run(
+            record, tool, args, judgement, approval=decision.approval, reason=_said(_PAST[decision.type], decision)
+        )
+
+    def _replan(self, source: str, who: str, text: str) -> None:
+        said = {"source": source, "who": who, "text": text}
+        self.responses.append(said)
+        self.planning = {"reason": f"{source} {who}: {text}"[:300]}
+
+    def _reconcile(self) -> None:
+        """A new plan keeps the approvals whose action is unchanged and voids the others."""
+        plan = self.visit.board.plan
+        assert plan is not None
+        self.planning = None
+        for approval_id, data in list(self.approvals.items()):
+            request = ApprovalRequest.model_validate(data)
+            step = plan.by_id.get(request.step)
+            if request.kind == "doubt" or (step is not None and self._digest(step) == request.digest):
+                continue
+            self._void(approval_id, request.step, kept=step is not None)
+
+    def _void(self, approval_id: str, step_id: str, *, kept: bool) -> None:
+        record = self.visit.board.record(step_id)
+        self.visit.session.stage_void(self.visit.task, approval_id)
+        del self.approvals[approval_id]
+        self.frontier.pop(step_id, None)
+        if kept:
+            self._note(record.to(StepStatus.PENDING, approval=None, reason="the new plan changed what it would do"))
+        else:
+            self._note(record.to(StepStatus.SKIPPED, reason="the new plan dropped it"))
+
+    def _exhausted(self) -> None:
+        self.planning = None
+        if self.visit.board.settled and not self.frontier:
+            self._end(RunStatus.SUCCEEDED, "")
+
+    # what is ready
+
+    def dispatch_ready(self) -> None:
+        """Judge every ready step: run it, ask a person, or forbid it. Skips may make others ready."""
+        board = self.visit.board
+        while (ready := board.ready()) and self.ending is None:
+            for step in ready:
+                record = board.record(step.id).model_copy(
+                    update={"plan_version": board.plan.version if board.plan else 1, "tool": step.tool}
+                )
+                if (reason := board.skip_reason(step)) is not None:
+                    self._note(record.to(StepStatus.SKIPPED, reason=reason, label="skipped"))
+                else:
+                    self._judge(record.to(StepStatus.READY), step)
+
+    def _judge(self, record: StepRecord, step: Step) -> None:
+        tool = self.visit.tools[step.tool]
+        args = self._arguments(record, step, tool)
+        if args is None:
+            return
+        judgement = self.visit.judge(step, tool, args)
+        demands = self.visit.board.demands(step)
+        if judgement.verdict is Verdict.FORBID:
+            self._forbid(record, judgement)
+        elif judgement.verdict is Verdict.RUN and not demands:
+            self._run(record, tool, args, judgement)
+        else:
+            self._ask(record, step, tool, args, judgement, demands)
+
+    def _arguments(
+        self, record: StepRecord, step: Step, tool: AnyTool, *, edited: Mapping[str, JsonValue] | None = None
+    ) -> dict[str, JsonValue] | None:
+        try:
+            return tool.normalise(self.visit.board.arguments(step) if edited is None else edited)
+        except (Unresolvable, InvalidArguments, InvalidValue) as error:
+            self._fail(record, Failure(kind="validation", message=str(error)))
+            return None
+
+    def _run(
+        self,
+        record: StepRecord,
+        tool: AnyTool,
+        args: dict[str, JsonValue],
+        judgement: Judgement,
+        *,
+        approval: str | None = None,
+        reason: str = "",
+    ) -> None:
+        run, now = self.visit.session.run, self.visit.session.now.isoformat()
+        key = key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step)
+        fingerprint = fingerprint_of(tool.name, args)
+        self._note(
+            record.to(
+                StepStatus.RUNNING,
+                key=key,
+                fingerprint=fingerprint,
+                approval=approval,
+                policies=judgement.policies,
+                reason=reason,
+                now=now,
+            )
+        )
+        self.frontier[record.step] = {
+            "status": StepStatus.RUNNING.value,
+            "step": record.step,
+            "key": key,
+            "fingerprint": fingerprint,
+            "approval": approval,
+            "now": now,
+            "seed": int(digest_of(key, now)[:12], 16),
+        }
+
+    def _ask(
+        self,
+        record: StepRecord,
+        step: Step,
+        tool: AnyTool,
+        args: dict[str, JsonValue],
+        judgement: Judgement,
+        demands: list[str],
+    ) -> None:
+        run, session = self.visit.session.run, self.visit.session
+        digest = self.visit.digest(step, tool, args)
+        request = ApprovalRequest(
+            id=new_approval_id(digest_of(run.run_id, step.id, digest, session.seq + 1)),
+            run=run.run_id,
+            step=step.id,
+            tool=tool.name,
+            args=args,
+            effect=tool.effect,
+            digest=digest,
+            reasons=(*demands, *judgement.reasons),
+            policies=judgement.policies,
+            policy_version=judgement.version,
+            plan_version=record.plan_version,
+            requested_by=run.requested_by,
+            evidence=self.visit.evidence(step),
+            args_schema=tool.schema(),
+        )
+        self._open(request, record.to(StepStatus.BLOCKED, approval=request.id, reason="; ".join(request.reasons)))
+
+    def _open(self, request: ApprovalRequest, record: StepRecord) -> None:
+        self.visit.session.stage_approval(self.visit.task, request)
+        self._note(record)
+        self.approvals[request.id] = request.plain()
+        self.frontier[request.step] = {"status": record.status.value, "approval": request.id}
+
+    def _forbid(self, record: StepRecord, judgement: Judgement) -> None:
+        message = f"the policy forbids it ({', '.join(judgement.policies)})"
+        self._fail(
+            record.model_copy(update={"policies": judgement.policies}), Failure(kind="policy_denied", message=message)
+        )
+
+    def _fail(self, record: StepRecord, failure: Failure) -> None:
+        self._note(record.to(StepStatus.FAILED, failure=failure, reason=failure.message, label=failure.kind))
+        self.frontier.pop(record.step, None)
+        self._end(RunStatus.FAILED, f"step {record.step} failed: {failure.message}")
+
+    # doubt
+
+    def _ask_about_doubt(self, step_id: str) -> None:
+        record = self.visit.board.record(step_id)
+        request = doubt.question(self.visit, record)
+        self.visit.session.stage_approval(self.visit.task, request)
+        self.approvals[request.id] = request.plain()
+        self.frontier[step_id] = {"status": record.status.value, "approval": request.id}
+
+    def _hear_about_doubt(self, record: StepRecord, decision: Decision) -> None:
+        if record.status is not StepStatus.IN_DOUBT:
+            return
+        settled = doubt.settle(self.visit, record, decision)
+        self._note(settled)
+        self.frontier.pop(record.step, None)
+        if settled.status is StepStatus.FAILED:
+            self._end(RunStatus.FAILED, f"step {record.step}: {settled.reason}")
+
+    # how it goes on
+
+    def end(self) -> None:
+        """Settle how the run goes on, and write its status."""
+        if self.ending is None and self.planning is None and not self.frontier and not self.visit.board.ready():
+            self._nothing_left()
+        if self.ending is not None:
+            self._call_off()
+        running = any(entry["status"] == StepStatus.RUNNING for entry in self.frontier.values())
+        blocked = bool(self.approvals) and not running and self.planning is None
+        reasons = "; ".join(f"{data['step']} waits for {approval}" for approval, data in self.approvals.items())
+        if blocked:
+            self.visit.session.move(RunStatus.BLOCKED, reasons)
+        else:
+            self.visit.session.move(RunStatus.RUNNING)
+
+    def _nothing_left(self) -> None:
+        board = self.visit.board
+        if board.plan is None or (board.settled and not board.plan.final):
+            self.planning = {"reason": "a segment ended" if board.plan else "no plan yet"}
+        elif board.settled:
+            self._end(RunStatus.SUCCEEDED, "")
+        else:
+            left = [step.id for step in board.plan.steps if board.status(step.id) not in STEP_SETTLED]
+            self._end(RunStatus.STRANDED, f"nothing can move {', '.join(left[:10])}: what they need did not succeed")
+
+    def _call_off(self) -> None:
+        """A run that ends takes back its questions; doubt is never taken back."""
+        for approval_id, data in list(self.approvals.items()):
+            if data.get("kind") == "doubt":
+                continue
+            record = self.visit.board.record(data["step"])
+            self.visit.session.stage_void(self.visit.task, approval_id)
+            del self.approvals[approval_id]
+            self.frontier.pop(record.step, None)
+            if record.status is StepStatus.BLOCKED:
+                self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
+
+    def _end(self, status: RunStatus, reason: str) -> None:
+        if self.ending is None:
+            undo = status in self.visit.workflow.compensate_on
+            self.ending = {"status": status.value, "reason": reason, "compensate": undo}
+
+    def _digest(self, step: Step) -> str | None:
+        tool = self.visit.tools[step.tool]
+        try:
+            return self.visit.digest(step, tool, tool.normalise(self.visit.board.arguments(step)))
+        except (Unresolvable, InvalidArguments, InvalidValue):
+            return None
+
+    def _note(self, record: StepRecord) -> None:
+        self.visit.session.stage_step(self.visit.task, record)
+
+    def update(self) -> dict[str, Any]:
+        """The visit's update of the channels."""
+        return {
+            "signals": None,
+            "planning": self.planning,
+            "ending": self.ending,
+            "frontier": _changes(self.state.get("frontier", {}), self.frontier),
+            "approvals": _changes(self.state.get("approvals", {}), self.approvals),
+            "responses": self.responses,
+            "counters": self.counters,
+            "status": self.visit.session.status.value,
+        }
+
+
+_PAST = {"approve": "approved", "edit": "edited"}
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    return {**dict.fromkeys(before.keys() - after.keys()), **after}
+
+
+def _noes_first(signal: Mapping[str, Any]) -> bool:
+    decision = signal.get("decision") or {}
+    return decision.get("type") != "reject"
+
+
+def _said(what: str, decision: Decision) -> str:
+    return f"{what} by {decision.by}" + (f": {decision.comment}" if decision.comment else "")

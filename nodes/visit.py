@@ -1,0 +1,88 @@
+"""A visit: what a node has at hand while it runs once, in one superstep of one held run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from gatepost.checkpointing.approvals import Approvals
+from gatepost.checkpointing.ledger import Ledger
+from gatepost.checkpointing.session import RunSession
+from gatepost.nodes.policy import Judgement, Policy, Question
+from gatepost.nodes.tool import AnyTool
+from gatepost.nodes.workflow import Catalog, Workflow
+from gatepost.state.approval import digest_of_action
+from gatepost.state.board import Board
+from gatepost.state.canonical import digest_of
+from gatepost.state.plan import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What all nodes of one graph share."""
+
+    catalog: Catalog
+    policy: Policy
+    ledger: Ledger
+    approvals: Approvals
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One node, one superstep, one run."""
+
+    session: RunSession
+    task: str
+    """LangGraph's task id: what this visit stages commits with this task's writes."""
+    equipment: Equipment
+
+    @property
+    def board(self) -> Board:
+        """Plan and steps of the run."""
+        return self.session.board
+
+    @property
+    def workflow(self) -> Workflow:
+        """The run's workflow."""
+        return self.equipment.catalog.workflows[self.session.run.workflow]
+
+    @property
+    def tools(self) -> Mapping[str, AnyTool]:
+        """The workflow's tools by name."""
+        return self.equipment.catalog.tools(self.session.run.workflow)
+
+    def judge(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
+        """What the policy says about a step with these arguments."""
+        run = self.session.run
+        origin = self.board.plan.origin if self.board.plan else "file"
+        return self.equipment.policy.judge(
+            Question(
+                principal=run.requested_by,
+                tenant=run.tenant,
+                step=step.id,
+                tool=tool.name,
+                effect=tool.effect,
+                args=args,
+                origin=origin,
+            )
+        )
+
+    def evidence(self, step: Step) -> dict[str, str]:
+        """Checksums of what the step rests on: the outputs of the steps it needs."""
+        found = {need: self.board.records.get(need) for need in step.needs}
+        return {need: digest_of(record.output) for need, record in sorted(found.items()) if record is not None}
+
+    def digest(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue]) -> str:
+        """What an approval of this step with these arguments binds."""
+        run = self.session.run
+        return digest_of_action(
+            tenant=run.tenant,
+            run=run.run_id,
+            step=step.id,
+            tool=tool.name,
+            args=dict(args),
+            effect=tool.effect,
+            evidence=self.evidence(step),
+        )

@@ -1,0 +1,187 @@
+"""Workflows: what a goal means here: who plans it, with which tools, and what it leaves behind.
+
+A strategy is asked for the next plan version whenever there is none, a person answered with text,
+a step called for it, or a segment ended; it answers with a plan or with None for "nothing more".
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+
+from gatepost.nodes.tool import AnyTool, ToolMistake
+from gatepost.state.artifact import Artifact
+from gatepost.state.errors import InvalidValue, UnknownGoal
+from gatepost.state.plan import Plan
+from gatepost.state.status import RunStatus
+from gatepost.state.step import StepRecord
+from gatepost.state.values import storable
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What made a new plan necessary: a person's text or a step's finding."""
+
+    source: str
+    """`approval` or `step`."""
+    who: str
+    """The principal, or the step."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a strategy plans from. Read-only."""
+
+    goal: str
+    input: Mapping[str, JsonValue]
+    plan: Plan | None
+    """The version in force; None at the start."""
+    steps: Mapping[str, StepRecord]
+    """The latest record of each step that has one."""
+    responses: tuple[Response, ...]
+    """All of the run so far, oldest first."""
+
+
+class Strategy(Protocol):
+    """Who plans."""
+
+    def plan(self, situation: Situation) -> Plan | None | Awaitable[Plan | None]:
+        """The next plan version (its number is set by the planner), or None for nothing more to do."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPlan:
+    """The strategy that always has the same plan."""
+
+    steps: Plan
+
+    def plan(self, situation: Situation) -> Plan | None:
+        """The plan, until it is in force."""
+        return self.steps if situation.plan is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends, for the workflow to conclude from. Read-only."""
+
+    run_id: str
+    goal: str
+    input: Mapping[str, JsonValue]
+    status: RunStatus
+    reason: str
+    plan: Plan | None
+    steps: Mapping[str, StepRecord]
+    approvals: tuple[Mapping[str, Any], ...]
+    """Decided approvals, oldest first: request and decision as plain data."""
+    policy_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What a run says at its end."""
+
+    outcome: Mapping[str, JsonValue] = field(default_factory=dict)
+    artifacts: tuple[Artifact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """What one goal means."""
+
+    name: str
+    goals: tuple[str, ...]
+    """The sentences that mean it; case and spaces do not matter."""
+    strategy: Strategy
+    tools: tuple[AnyTool, ...]
+    description: str = ""
+    input: type[BaseModel] | None = None
+    """The input's type; None takes any plain data."""
+    conclude: Callable[[Ending], Conclusion] = lambda _: Conclusion()
+    """Pure: what the end means. Called once, by the finalizer."""
+    compensate_on: frozenset[RunStatus] = frozenset()
+    """Endings (`FAILED`, `REJECTED`) that undo what succeeded before."""
+    version: str = "1"
+
+    def checked_input(self, value: object) -> dict[str, JsonValue]:
+        """The run's input as plain data, defaults filled in.
+
+        Raises:
+            InvalidValue: not what the workflow takes, or not storable.
+        """
+        storable(value, where="the input")
+        try:
+            if self.input is not None:
+                return self.input.model_validate(value).model_dump(mode="json")
+            return TypeAdapter(dict[str, JsonValue]).validate_python(value)
+        except ValidationError as error:
+            said = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors())
+            raise InvalidValue(f"the input of workflow {self.name!r} cannot be used: {said}") from None
+
+
+class Catalog:
+    """The workflows and tools of one graph.
+
+    Args:
+        workflows: no two may share a name or a goal.
+        replaced: tools put in place of those with the same name, for tests.
+
+    Raises:
+        ToolMistake: two things share a name, or a replacement replaces nothing.
+    """
+
+    def __init__(self, workflows: Iterable[Workflow], *, replaced: Mapping[str, AnyTool] | None = None) -> None:
+        self.workflows: dict[str, Workflow] = {}
+        self._goals: dict[str, Workflow] = {}
+        self._tools: dict[str, dict[str, AnyTool]] = {}
+        replaced = dict(replaced or {})
+        for workflow in workflows:
+            if workflow.name in self.workflows:
+                raise ToolMistake(f"two workflows are called {workflow.name!r}.")
+            self.workflows[workflow.name] = workflow
+            self._tools[workflow.name] = _by_name(workflow, replaced)
+            for goal in workflow.goals:
+                if (other := self._goals.setdefault(_spoken(goal), workflow)) is not workflow:
+                    raise ToolMistake(f"workflows {other.name!r} and {workflow.name!r} both mean {goal!r}.")
+        known = {tool.name for workflow in self.workflows.values() for tool in workflow.tools}
+        if unknown := sorted(set(replaced) - known):
+            raise ToolMistake(f"no workflow has a tool {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
+
+    def for_goal(self, goal: str) -> Workflow:
+        """The workflow that a goal means.
+
+        Raises:
+            UnknownGoal: none; lists what is known.
+        """
+        if (found := self._goals.get(_spoken(goal))) is not None:
+            return found
+        known = ", ".join(repr(goal) for workflow in self.workflows.values() for goal in workflow.goals)
+        raise UnknownGoal(f"no workflow is known for the goal {goal!r:.200}. Known goals: {known or 'none'}.")
+
+    def tools(self, workflow: str) -> Mapping[str, AnyTool]:
+        """The tools of a workflow by name."""
+        return self._tools[workflow]
+
+
+async def next_plan(strategy: Strategy, situation: Situation) -> Plan | None:
+    """Ask a strategy, sync or async."""
+    answer = strategy.plan(situation)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _by_name(workflow: Workflow, replaced: Mapping[str, AnyTool]) -> dict[str, AnyTool]:
+    tools: dict[str, AnyTool] = {}
+    for tool in workflow.tools:
+        if tool.name in tools:
+            raise ToolMistake(f"workflow {workflow.name!r} has two tools called {tool.name!r}.")
+        tools[tool.name] = replaced.get(tool.name, tool)
+    return tools
+
+
+def _spoken(goal: str) -> str:
+    return " ".join(goal.casefold().split())

@@ -1,0 +1,1 @@
+"""The outside: the command line. Imports everything above; nothing imports it."""

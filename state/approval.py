@@ -1,0 +1,154 @@
+"""Approvals and decisions: what a person is asked, and what a person may answer.
+
+Invariant: the digest covers exactly what the person answers for, so an approval authorises one
+action and no other. Everything else on the request may change without asking again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+
+from gatepost.state.canonical import digest_of
+from gatepost.state.errors import InvalidDecision, InvalidValue
+from gatepost.state.record import Record
+from gatepost.state.values import storable
+
+DecisionType: TypeAlias = Literal["approve", "edit", "reject", "respond"]
+DECISION_TYPES: tuple[DecisionType, ...] = ("approve", "edit", "reject", "respond")
+
+
+class Decision(Record):
+    """A person's answer to an approval, addressed to it by id."""
+
+    approval: str
+    type: DecisionType
+    by: str
+    """The principal who answers."""
+    comment: str = ""
+    """For `respond`: the text that the planner gets. Otherwise a note for the record."""
+    args: dict[str, JsonValue] | None = None
+    """For `edit`: the new arguments, all of them."""
+    channel: str = "python"
+    """How the answer arrived: python, cli, …"""
+    authenticated: str = "asserted"
+    """How the person was established; from Python a name is only asserted."""
+
+    def same_answer(self, other: Decision) -> bool:
+        """Whether this is a repeat of `other`: the same person saying the same."""
+        return (self.type, self.by, self.args) == (other.type, other.by, other.args) and (
+            self.type != "respond" or self.comment == other.comment
+        )
+
+
+class ApprovalRequest(Record):
+    """What a person is asked: one action, its exact arguments, and why a person must answer."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    kind: Literal["action", "doubt"] = "action"
+    """`action`: may this be done? `doubt`: did this happen?"""
+    run: str
+    step: str
+    tool: str
+    args: dict[str, JsonValue]
+    effect: str
+    digest: str
+    """Hash over tenant, run, step, tool, arguments, effect class and evidence."""
+    reasons: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    """Ids of the policies that decided, if any did."""
+    policy_version: str = ""
+    plan_version: int = 1
+    requested_by: str = ""
+    evidence: dict[str, str] = Field(default_factory=dict)
+    """Checksums of the outputs it rests on, by step."""
+    args_schema: dict[str, JsonValue] = Field(default_factory=dict)
+    """JSON Schema of the arguments, for an edit."""
+    allowed: tuple[DecisionType, ...] = DECISION_TYPES
+    decide_by: str | None = None
+    """UTC, ISO 8601. After it the answer is refused."""
+    act_by: str | None = None
+    """UTC, ISO 8601. After it the action is refused, approved or not."""
+    status: str = "open"
+
+    def approve(self, *, by: str, comment: str = "") -> dict[str, Any]:
+        """The answer "do exactly this", for `Command(resume=…)`."""
+        return Decision(approval=self.id, type="approve", by=by, comment=comment).plain()
+
+    def reject(self, *, by: str, comment: str = "") -> dict[str, Any]:
+        """The answer "do not do this"; the run ends as rejected."""
+        return Decision(approval=self.id, type="reject", by=by, comment=comment).plain()
+
+    def edit(self, *, by: str, comment: str = "", **changes: JsonValue) -> dict[str, Any]:
+        """The answer "do this, but with these arguments"; arguments not named stay as they are."""
+        return Decision(approval=self.id, type="edit", by=by, comment=comment, args={**self.args, **changes}).plain()
+
+    def respond(self, text: str, *, by: str) -> dict[str, Any]:
+        """The answer "first do something else": text for the planner, which makes a new plan version."""
+        return Decision(approval=self.id, type="respond", by=by, comment=text).plain()
+
+    def payload(self) -> dict[str, Any]:
+        """The request as LangChain's `HITLRequest`, with ours beside it; inboxes read this."""
+        action = {"name": self.tool, "args": self.args, "arguments": self.args, "description": self.describe()}
+        review = {"action_name": self.tool, "allowed_decisions": list(self.allowed), "args_schema": self.args_schema}
+        return {"action_requests": [action], "review_configs": [review], "approval": self.plain()}
+
+    def describe(self) -> str:
+        """One paragraph for a person."""
+        why = "; ".join(self.reasons) or "the policy asks"
+        if self.kind == "doubt":
+            return (
+                f"Step {self.step} called {self.tool} ({self.effect}) and nobody saw how it ended: {why}. Find out. "
+                "approve: it happened; edit result=…: it happened, with this result; reject: it did not happen."
+            )
+        return f"Step {self.step} wants to call {self.tool} ({self.effect}). A person is asked because: {why}."
+
+
+def digest_of_action(
+    *, tenant: str, run: str, step: str, tool: str, args: JsonValue, effect: str, evidence: dict[str, str]
+) -> str:
+    """What an approval binds: tenant, run, step, tool, exact arguments, effect class, evidence."""
+    return digest_of(tenant, run, step, tool, args, effect, dict(evidence))
+
+
+_HOW = (
+    "Answer with a flat dict addressed to the approval, for example "
+    "Command(resume=result['approval'].approve(by='alice')), which is "
+    "{'approval': 'apr_…', 'type': 'approve', 'by': 'alice'}"
+)
+_ADDRESSED: TypeAdapter[Decision] = TypeAdapter(Annotated[Decision, Field()])
+
+
+def decision_of(answer: object) -> Decision:
+    """Validate what arrived in `Command(resume=…)` into a decision.
+
+    Raises:
+        InvalidDecision: unaddressed, unknown type, missing or extra fields; says what would be right.
+    """
+    if isinstance(answer, Decision):
+        return answer
+    if not isinstance(answer, dict):
+        raise InvalidDecision(f"the answer {answer!r:.80} is addressed to no approval, so it is refused. {_HOW}.")
+    if "approval" not in answer:
+        raise InvalidDecision(f"the answer names no approval (keys: {sorted(map(str, answer))}). {_HOW}.")
+    try:
+        storable(answer, where="the decision")
+        decision = _ADDRESSED.validate_python(answer)
+    except InvalidValue as error:
+        raise InvalidDecision(str(error)) from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise InvalidDecision(f"the answer is malformed ({wrong}). {_HOW}.") from None
+    return _complete(decision)
+
+
+def _complete(decision: Decision) -> Decision:
+    if not decision.by.strip():
+        raise InvalidDecision("the answer names nobody. Say who answers: by='alice'.")
+    if (decision.type == "edit") != (decision.args is not None):
+        raise InvalidDecision("`args` goes with type 'edit' and only with it: send all arguments as they should be.")
+    if decision.type == "respond" and not decision.comment.strip():
+        raise InvalidDecision("`respond` needs its text in `comment`: it is what the planner gets.")
+    return decision

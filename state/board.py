@@ -1,0 +1,158 @@
+"""The board: a plan and its step records side by side, and which steps are ready.
+
+Pure and incremental: taking a record costs the number of steps that depend on it, so a run of
+ten thousand steps costs ten thousand of these and not their square.
+
+Invariant: `ready()` is exactly the pending steps of the plan whose needs are all met, in plan order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import JsonValue
+
+from gatepost.state.plan import Plan, Step
+from gatepost.state.reference import RUN_INPUT, Unresolvable, parse_ref, point, references, resolve
+from gatepost.state.status import STEP_SETTLED, StepStatus
+from gatepost.state.step import StepRecord
+
+_MET = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
+
+
+class Board:
+    """Where every step of a run stands.
+
+    Args:
+        plan: the plan version in force, or None before there is one.
+        records: the latest record of each step that has one.
+        run_input: what the run was started with; references find it as `input#/…`.
+    """
+
+    def __init__(
+        self, plan: Plan | None, records: Iterable[StepRecord] = (), *, run_input: Mapping[str, JsonValue] | None = None
+    ) -> None:
+        self.records: dict[str, StepRecord] = {record.step: record for record in records}
+        self.run_input: dict[str, JsonValue] = dict(run_input or {})
+        self.plan = plan
+        self._index()
+
+    def adopt(self, plan: Plan) -> None:
+        """Put another plan version in force; what is recorded stays recorded."""
+        self.plan = plan
+        self._index()
+
+    def take(self, record: StepRecord) -> None:
+        """Note what became of a step."""
+        before = self.status(record.step)
+        self.records[record.step] = record
+        if record.step not in self._position:
+            return
+        if before is StepStatus.PENDING and record.status is not StepStatus.PENDING:
+            self._ready.discard(record.step)
+        if (record.status in STEP_SETTLED) != (before in STEP_SETTLED):
+            self._unsettled += 1 if before in STEP_SETTLED else -1
+        if record.status in _MET and before not in _MET:
+            for dependent in self._dependents.get(record.step, ()):
+                self._unmet[dependent] -= 1
+                if not self._unmet[dependent] and self.status(dependent) is StepStatus.PENDING:
+                    self._ready.add(dependent)
+
+    def status(self, step: str) -> StepStatus:
+        """The status of a step; pending when nothing is recorded."""
+        record = self.records.get(step)
+        return record.status if record else StepStatus.PENDING
+
+    def record(self, step: str) -> StepRecord:
+        """The latest record of a step; a pending one when there is none yet."""
+        if step in self.records:
+            return self.records[step]
+        return StepRecord(step=step, tool=self.step(step).tool, plan_version=self.plan.version if self.plan else 1)
+
+    def step(self, step: str) -> Step:
+        """The step as planned.
+
+        Raises:
+            KeyError: the plan in force does not have it.
+        """
+        if self.plan is None:
+            raise KeyError(step)
+        return self.plan.by_id[step]
+
+    def ready(self) -> list[Step]:
+        """Pending steps whose needs are met, in plan order."""
+        if self.plan is None:
+            return []
+        return [self.plan.by_id[step] for step in sorted(self._ready, key=self._position.__getitem__)]
+
+    @property
+    def settled(self) -> bool:
+        """Every step of the plan has come to an end."""
+        return self._unsettled == 0
+
+    def output(self, step: str) -> JsonValue:
+        """The output of a step, or the run's input under `input`.
+
+        Raises:
+            Unresolvable: the step has not succeeded.
+        """
+        if step == RUN_INPUT:
+            return dict(self.run_input)
+        record = self.records.get(step)
+        if record is None or record.status is not StepStatus.SUCCEEDED:
+            raise Unresolvable(f"step {step!r} has no output ({self.status(step)})")
+        return record.output
+
+    def arguments(self, step: Step) -> dict[str, JsonValue]:
+        """The step's arguments with every reference resolved.
+
+        Raises:
+            Unresolvable: a reference leads nowhere.
+        """
+        resolved = resolve(dict(step.args), self.output)
+        assert isinstance(resolved, dict)
+        return resolved
+
+    def skip_reason(self, step: Step) -> str | None:
+        """Why a ready step need not run: its condition does not hold, or its input was skipped."""
+        for text in references(dict(step.args)):
+            source, _ = parse_ref(text)
+            if source != RUN_INPUT and self.status(source) is StepStatus.SKIPPED:
+                return f"{source} was skipped"
+        if step.when is None:
+            return None
+        return None if _holds(step, self) else f"condition on {step.when.ref} does not hold"
+
+    def demands(self, step: Step) -> list[str]:
+        """Reasons why findings of the steps it needs demand an approval of it."""
+        found = [self.records[need] for need in step.needs if need in self.records]
+        return [f"{record.step}: {record.needs_approval}" for record in found if record.needs_approval]
+
+    def _index(self) -> None:
+        steps = self.plan.steps if self.plan else ()
+        self._position = {step.id: index for index, step in enumerate(steps)}
+        self._dependents: dict[str, list[str]] = {}
+        self._unmet: dict[str, int] = {}
+        self._ready: set[str] = set()
+        self._unsettled = 0
+        for step in steps:
+            self._unmet[step.id] = sum(self.status(need) not in _MET for need in step.needs)
+            for need in step.needs:
+                self._dependents.setdefault(need, []).append(step.id)
+            self._unsettled += self.status(step.id) not in STEP_SETTLED
+            if not self._unmet[step.id] and self.status(step.id) is StepStatus.PENDING:
+                self._ready.add(step.id)
+
+
+def _holds(step: Step, board: Board) -> bool:
+    condition = step.when
+    assert condition is not None
+    try:
+        found = point(condition.ref, board.output)
+    except Unresolvable:
+        return condition.op == "differs"
+    if condition.op == "present":
+        return found is not None
+    if condition.op == "in":
+        return isinstance(condition.value, list) and found in condition.value
+    return (found == condition.value) == (condition.op == "equals")

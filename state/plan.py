@@ -1,0 +1,131 @@
+"""Plans: a versioned DAG of steps, validated once when it enters.
+
+Invariant: a `Plan` that exists is well-formed (ids unique, needs known, no cycle), so whoever
+holds one never asks again. Whether it fits the tools and what already happened is asked where
+it enters a run (`nodes.planner`). Stored as plain data with its schema version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
+
+from gatepost.state.errors import InvalidPlan, UnknownVersion
+from gatepost.state.ids import is_step_id
+from gatepost.state.record import Record
+from gatepost.state.reference import RUN_INPUT, parse_ref, references
+from gatepost.state.values import storable
+
+PLAN_SCHEMA = 1
+MAX_STEPS = 20_000
+
+
+class Condition(Record):
+    """Runs its step only when the value at `ref` compares so; otherwise the step is skipped."""
+
+    ref: str
+    """`<step id>#<JSON pointer>`, as in `Ref`."""
+    op: Literal["equals", "differs", "in", "present"] = "equals"
+    value: JsonValue = None
+
+
+class Step(Record):
+    """One step: which tool, with which arguments, after which steps."""
+
+    id: str
+    """Unique in the run for ever, across plan versions."""
+    tool: str
+    args: dict[str, JsonValue] = Field(default_factory=dict)
+    """May hold `{"$ref": "<step id>#<JSON pointer>"}` anywhere: the output of an earlier step."""
+    needs: tuple[str, ...] = ()
+    """Steps that must have succeeded before; steps referred to in `args` and `when` are added."""
+    when: Condition | None = None
+
+    @field_validator("id")
+    @classmethod
+    def _id_travels(cls, value: str) -> str:
+        if not is_step_id(value) or value == RUN_INPUT:
+            raise ValueError(
+                f"step id {value!r:.80}: use 1 to 64 lower-case letters, digits and _, starting with a letter "
+                f"({RUN_INPUT!r} is reserved)"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _needs_what_it_refers_to(self) -> Step:
+        refs = [*references(self.args), *([self.when.ref] if self.when else [])]
+        wanted = dict.fromkeys([*self.needs, *(step for step, _ in map(parse_ref, refs) if step != RUN_INPUT)])
+        object.__setattr__(self, "needs", tuple(wanted))
+        return self
+
+
+class Plan(Record):
+    """A version of the plan of one run."""
+
+    schema_version: Literal[1] = 1
+    version: int = 1
+    steps: tuple[Step, ...]
+    final: bool = True
+    """False: when all steps are done, the strategy is asked again (a state machine's next segment)."""
+    origin: Literal["file", "person", "model"] = "file"
+    """Who wrote it. A policy may look at it; nothing inside the plan can set it."""
+    reason: str = ""
+    """Why this version exists ("more documents asked for by alice")."""
+
+    @model_validator(mode="after")
+    def _well_formed(self) -> Plan:
+        if len(self.steps) > MAX_STEPS:
+            raise ValueError(f"the plan has {len(self.steps)} steps; at most {MAX_STEPS} are allowed")
+        known: set[str] = set()
+        for step in self.steps:
+            if step.id in known:
+                raise ValueError(f"step id {step.id!r} is used twice")
+            known.add(step.id)
+        for step in self.steps:
+            if missing := [need for need in step.needs if need not in known]:
+                raise ValueError(
+                    f"step {step.id!r} needs {', '.join(map(repr, missing))}, which the plan does not have"
+                )
+        try:
+            TopologicalSorter({step.id: step.needs for step in self.steps}).prepare()
+        except CycleError as error:
+            raise ValueError(f"steps need each other in a circle: {' → '.join(error.args[1])}") from None
+        return self
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Step]:
+        """The steps by id."""
+        return {step.id: step for step in self.steps}
+
+
+def plan_of(data: object) -> Plan:
+    """Validate plain data into a `Plan`.
+
+    Raises:
+        InvalidPlan: with every reason, readable.
+        InvalidValue: a value in it cannot be stored.
+        UnknownVersion: written under another schema version.
+    """
+    if isinstance(data, Plan):
+        storable(data.model_dump(mode="json"), where="the plan")
+        return data
+    if isinstance(data, dict) and data.get("schema_version", PLAN_SCHEMA) != PLAN_SCHEMA:
+        raise UnknownVersion(
+            f"the plan has schema_version {data.get('schema_version')!r}; this release reads {PLAN_SCHEMA}. "
+            "Finish the run with the release that wrote it, or upgrade Gatepost."
+        )
+    storable(data, where="the plan")
+    try:
+        return Plan.model_validate(data)
+    except ValidationError as error:
+        reasons = "; ".join(_reason(item) for item in error.errors())
+        raise InvalidPlan(f"the plan cannot be used: {reasons}. Correct it and plan again.") from None
+
+
+def _reason(item: Mapping[str, object]) -> str:
+    place = ".".join(str(part) for part in item["loc"])  # type: ignore[attr-defined]
+    return f"{place}: {item['msg']}" if place else str(item["msg"])

@@ -1,0 +1,65 @@
+"""Step records: what happened to one step, one immutable record for each status it reached.
+
+Invariant: records are append-only rows keyed by the run's transition number, so the state of a
+step as of any checkpoint is the last record at or before it. A record says everything about its
+step so far; nobody has to read two.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from gatepost.state.record import Record
+from gatepost.state.status import STEP_TRANSITIONS, StepStatus, advance
+
+
+class Failure(Record):
+    """Why a step, an effect or a run failed."""
+
+    kind: Literal[
+        "transient", "throttled", "timeout", "auth", "validation", "policy_denied", "in_doubt", "poison", "budget",
+        "cancelled", "bug",
+    ]  # fmt: skip
+    """The class of the failure: what may be done about it depends on nothing else."""
+    message: str
+    """Readable: the cause, then the next step."""
+    retry_after: float | None = None
+    """Seconds the provider asked us to wait (throttled)."""
+
+
+class StepRecord(Record):
+    """One step as it stands after a transition."""
+
+    schema_version: Literal[1] = 1
+    step: str
+    status: StepStatus = StepStatus.PENDING
+    plan_version: int = 1
+    tool: str = ""
+    label: str = ""
+    """A word for the log: `ok`, or what the tool declares (`approved_with_controls`)."""
+    reason: str = ""
+    """Why it stands there."""
+    key: str | None = None
+    """The idempotency key of its effect."""
+    fingerprint: str | None = None
+    """Hash of the canonical arguments that were judged."""
+    approval: str | None = None
+    """The approval under which it runs, if a person was asked."""
+    policies: tuple[str, ...] = ()
+    """Ids of the policies that decided."""
+    now: str | None = None
+    """The time its tool is told, stored here so that a replay tells it the same."""
+    output: JsonValue = None
+    needs_approval: str | None = None
+    """A finding of this step: what depends on it needs a person, for this reason."""
+    failure: Failure | None = None
+
+    def to(self, *through: StepStatus, **changes: object) -> StepRecord:
+        """The record after legal transitions, with other fields changed on the way.
+
+        Raises:
+            IllegalTransition: the table does not have one of them.
+        """
+        return self.model_copy(update={"status": advance(STEP_TRANSITIONS, self.status, *through), **changes})
