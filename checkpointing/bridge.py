@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -52,12 +52,12 @@ class Bridge:
 
         The next item is worked on when it is asked for, so a caller who stops looking stops the run.
         """
-        asked: asyncio.Queue[bool] = asyncio.Queue()
+        asked: asyncio.Queue[Literal["next", "stop"]] = asyncio.Queue()
         made: asyncio.Queue[Any] = asyncio.Queue()
 
         async def drive() -> None:
             try:
-                while await asked.get():
+                while await asked.get() == "next":
                     made.put_nowait(await anext(stream, _END))
             finally:
                 await _close(stream)
@@ -65,7 +65,7 @@ class Bridge:
         driver = asyncio.run_coroutine_threadsafe(drive(), self.loop)
 
         async def following() -> Any:
-            asked.put_nowait(True)
+            asked.put_nowait("next")
             item = asyncio.ensure_future(made.get())
             await asyncio.wait({item, asyncio.wrap_future(driver)}, return_when=asyncio.FIRST_COMPLETED)
             if item.done():
@@ -77,7 +77,7 @@ class Bridge:
             while (item := self.run(following())) is not _END:
                 yield item
         finally:
-            self.loop.call_soon_threadsafe(asked.put_nowait, False)
+            self.loop.call_soon_threadsafe(asked.put_nowait, "stop")
             _wait(driver)
 
     def close(self) -> None:

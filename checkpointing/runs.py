@@ -231,6 +231,4 @@ def one_of(found: list[str], *, prefix: str, what: str, unknown: type[CallerMist
         return prefix if prefix in found else found[0]
     if not found:
         raise unknown(f"there is no {what} {prefix!r}. `gatepost {what} list` shows those there are.")
-    raise CallerMistake(
-        f"{prefix!r} could be {', '.join(found[:5])}{', …' if len(found) > 5 else ''}. Give more of the id."
-    )
+    raise CallerMistake(f"{prefix!r} could be {', '.join(found)}. Give more of the id.")

@@ -43,6 +43,7 @@ from gatepost.state.errors import GatepostError
 FLUSH_SECONDS = 0.02
 """How long a finished branch waits for its siblings before it is written by itself."""
 _BRANCH = "branch:to:"
+_UUID6 = 6
 
 
 class GatepostSaver(AsyncPostgresSaver):
@@ -251,11 +252,11 @@ def _stop_timer(session: RunSession) -> None:
 
 
 def _stay_behind(checkpoint_id: str) -> None:
-    """Make LangGraph's id clock run on from a loaded id, so that a slow clock cannot order a child before its parent."""
+    """Make LangGraph's id clock run on from a loaded id: a slow clock must not order a child before its parent."""
     try:
         loaded = uuid6_clock.UUID(checkpoint_id)
     except ValueError:
         return
     known: int | None = uuid6_clock._last_v6_timestamp  # noqa: SLF001 (there is no public way; tests/integration hold it)
-    if loaded.version == 6 and (known is None or known < loaded.time):
+    if loaded.version == _UUID6 and (known is None or known < loaded.time):
         uuid6_clock._last_v6_timestamp = loaded.time  # type: ignore[assignment]  # noqa: SLF001

@@ -95,7 +95,7 @@ def _node(name: str, body: Body, equipment: Equipment) -> Callable[..., Awaitabl
         session = session_of(config)
         if session is None:
             raise NotHeld(
-                f"{name} was entered without the run's lease: through a graph compiled elsewhere, another checkpointer, "
+                f"{name} was entered without the run's lease: a graph compiled elsewhere, another checkpointer, "
                 "or a run that has ended. Enter through the graph that build_graph() returned."
             )
         check_version(state)

@@ -52,14 +52,14 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
     ) -> GatepostGraph:
         """Take over what LangGraph compiled."""
         graph = cls.__new__(cls)
-        graph.__dict__.update(compiled.__dict__)
+        vars(graph).update(vars(compiled))
         graph.equipment, graph.saver, graph.version = equipment, saver, version
         return graph
 
     def copy(self, update: dict[str, Any] | None = None) -> GatepostGraph:
         """As LangGraph's, keeping what is ours (`with_config` comes through here)."""
         twin = copy.copy(self)
-        twin.__dict__.update(update or {})
+        vars(twin).update(update or {})
         return twin
 
     # the one way in

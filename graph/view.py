@@ -7,14 +7,14 @@ channel never holds what is built here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from gatepost.checkpointing.history import History
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.board import Board
 
 
-def is_run_state(values: object) -> bool:
+def is_run_state(values: object) -> TypeGuard[Mapping[str, Any]]:
     """Whether these are the channels of a run, and not something a caller cut out of them."""
     return isinstance(values, Mapping) and "run_id" in values and "plan_version" in values
 

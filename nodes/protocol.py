@@ -50,7 +50,7 @@ async def carry_out(
     if entry.state is not EffectState.INTENDED:
         return _recorded(tool, entry)
     if not entry.fresh:
-        known = await _resolve(visit, tool, args, context=context, entry=entry)
+        known = await _resolve(tool, args, context=context, entry=entry)
         if known is not None:
             return _book(visit, entry, known)
         await visit.equipment.ledger.again(visit.session, entry.key)
@@ -58,7 +58,7 @@ async def carry_out(
 
 
 async def _resolve(
-    visit: Visit, tool: AnyTool, args: Mapping[str, JsonValue], *, context: EffectContext, entry: Entry
+    tool: AnyTool, args: Mapping[str, JsonValue], *, context: EffectContext, entry: Entry
 ) -> Outcome | None:
     """What became of a call whose end nobody saw; None: make it again under the same key."""
     if tool.on_doubt is OnDoubt.RETRY:
@@ -97,7 +97,7 @@ async def _attempts(
         if entry is not None and not certain and tool.on_doubt is OnDoubt.ASK:
             again = False
         if entry is not None and not certain and tool.on_doubt is OnDoubt.LOOKUP and again:
-            known = await _resolve(visit, tool, args, context=context, entry=entry)
+            known = await _resolve(tool, args, context=context, entry=entry)
             if known is not None:
                 return known
         if not again:

@@ -196,7 +196,7 @@ def tool(
     name: str | None = None,
     version: str = "1",
     timeout: timedelta = timedelta(seconds=30),
-    retry: Retry = Retry(),  # noqa: B008 (frozen)
+    retry: Retry = Retry(),
     label: str | None = None,
     lookup: Callable[..., Any] | None = None,
     compensate: Tool[..., Any] | None = None,

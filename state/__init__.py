@@ -1,1 +1,1 @@
-"""The vocabulary: plan, step, run, approval, effect; statuses and their transitions; errors. Imports nothing of ours."""
+"""The vocabulary: plan, step, approval, effect; statuses and their transitions; errors. Imports nothing of ours."""

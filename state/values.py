@@ -72,12 +72,8 @@ def _check(value: object, *, path: str, where: str, depth: int, budget: _Budget)
         return
     if isinstance(value, str):
         _check_text(value, path=path, where=where, budget=budget)
-    elif isinstance(value, int):
-        if abs(value) > MAX_INT:
-            raise _refusal(where, path, "is an integer beyond 2^53-1", "send it as a string")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise _refusal(where, path, f"is {value}, which JSON does not know", "send null or a string")
+    elif isinstance(value, int | float):
+        _check_number(value, path=path, where=where)
     elif isinstance(value, dict):
         _check_object(value, path=path, where=where, depth=depth, budget=budget)
     elif isinstance(value, list):
@@ -86,6 +82,13 @@ def _check(value: object, *, path: str, where: str, depth: int, budget: _Budget)
             _check(member, path=f"{path}/{index}", where=where, depth=depth + 1, budget=budget)
     else:
         raise _refusal(where, path, f"is a {type(value).__name__}", "send dict, list, str, number, bool or None")
+
+
+def _check_number(value: float, *, path: str, where: str) -> None:
+    if isinstance(value, int) and abs(value) > MAX_INT:
+        raise _refusal(where, path, "is an integer beyond 2^53-1", "send it as a string")
+    if not math.isfinite(value):
+        raise _refusal(where, path, f"is {value}, which JSON does not know", "send null or a string")
 
 
 def _check_object(value: dict[object, object], *, path: str, where: str, depth: int, budget: _Budget) -> None:

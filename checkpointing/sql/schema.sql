@@ -1,0 +1,341 @@
+-- The whole schema that the migrations make, beside LangGraph's tables and role.sql.
+-- Written by: python -m gatepost.checkpointing.schema. Do not edit; write a migration.
+
+CREATE SCHEMA gatepost;
+
+CREATE TYPE gatepost.approval_status AS ENUM (
+    'open',
+    'decided',
+    'expired',
+    'void'
+);
+
+CREATE TYPE gatepost.effect_state AS ENUM (
+    'intended',
+    'succeeded',
+    'failed',
+    'in_doubt'
+);
+
+CREATE TYPE gatepost.run_status AS ENUM (
+    'queued',
+    'running',
+    'blocked',
+    'waiting',
+    'held',
+    'succeeded',
+    'rejected',
+    'failed',
+    'timed_out',
+    'compensated',
+    'compensation_failed',
+    'cancelled',
+    'stranded'
+);
+
+CREATE TYPE gatepost.step_status AS ENUM (
+    'pending',
+    'ready',
+    'blocked',
+    'running',
+    'waiting',
+    'succeeded',
+    'failed',
+    'in_doubt',
+    'skipped',
+    'cancelled',
+    'compensating',
+    'compensated',
+    'compensation_failed'
+);
+
+CREATE FUNCTION gatepost.advance(p_run_id text, p_epoch bigint, p_seq bigint DEFAULT NULL::bigint, p_status gatepost.run_status DEFAULT NULL::gatepost.run_status, p_reason text DEFAULT NULL::text, p_plan_version integer DEFAULT NULL::integer) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    moment timestamptz := gatepost.now();
+BEGIN
+    UPDATE gatepost.run SET
+        seq = coalesce(p_seq, seq),
+        status = coalesce(p_status, status),
+        reason = coalesce(p_reason, reason),
+        plan_version = coalesce(p_plan_version, plan_version),
+        finished_at = CASE
+            WHEN coalesce(p_status, status) IN ('succeeded', 'rejected', 'failed', 'compensated', 'cancelled')
+            THEN coalesce(finished_at, moment) END,
+        updated_at = moment
+    WHERE run_id = p_run_id AND epoch = p_epoch;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % is not held under epoch % any more', p_run_id, p_epoch USING ERRCODE = 'GP001';
+    END IF;
+    RETURN moment;
+END $$;
+
+CREATE FUNCTION gatepost.now() RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN pg_catalog.clock_timestamp()
+        OPERATOR(pg_catalog.+) COALESCE((SELECT shift FROM gatepost.clock_shift), interval '0');
+END
+$$;
+
+CREATE TABLE gatepost.approval (
+    approval_id text NOT NULL,
+    run_id text NOT NULL,
+    step_id text NOT NULL,
+    status gatepost.approval_status DEFAULT 'open'::gatepost.approval_status NOT NULL,
+    digest text NOT NULL,
+    request json NOT NULL,
+    quorum smallint DEFAULT 1 NOT NULL,
+    decide_by timestamp with time zone,
+    act_by timestamp with time zone,
+    opened_seq bigint NOT NULL,
+    opened_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    closed_at timestamp with time zone,
+    taken_seq bigint,
+    CONSTRAINT approval_open_is_not_closed CHECK (((status = 'open'::gatepost.approval_status) = (closed_at IS NULL)))
+);
+
+COMMENT ON COLUMN gatepost.approval.taken_seq IS 'the transition in which the run took the answer; null while it has not';
+
+CREATE TABLE gatepost.artifact (
+    run_id text NOT NULL,
+    name text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    step_id text NOT NULL,
+    media_type text NOT NULL,
+    content text NOT NULL,
+    sha256 text NOT NULL,
+    parents json NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+CREATE TABLE gatepost.clock_shift (
+    singleton boolean DEFAULT true NOT NULL,
+    shift interval NOT NULL,
+    CONSTRAINT clock_shift_singleton_check CHECK (singleton)
+);
+
+CREATE TABLE gatepost.decision (
+    approval_id text NOT NULL,
+    principal text NOT NULL,
+    type text NOT NULL,
+    comment text DEFAULT ''::text NOT NULL,
+    args json,
+    digest text NOT NULL,
+    channel text NOT NULL,
+    authenticated text NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    CONSTRAINT decision_type_check CHECK ((type = ANY (ARRAY['approve'::text, 'edit'::text, 'reject'::text, 'respond'::text])))
+);
+
+COMMENT ON COLUMN gatepost.decision.digest IS 'of the action it authorises: the approval''s own, or that of the edited arguments';
+
+CREATE TABLE gatepost.effect (
+    key text NOT NULL,
+    run_id text NOT NULL,
+    root_run_id text NOT NULL,
+    tenant text NOT NULL,
+    step_id text NOT NULL,
+    call_path text DEFAULT ''::text NOT NULL,
+    purpose text DEFAULT 'run'::text NOT NULL,
+    generation integer DEFAULT 0 NOT NULL,
+    tool text NOT NULL,
+    tool_version text NOT NULL,
+    effect_class text NOT NULL,
+    on_doubt text NOT NULL,
+    fingerprint text NOT NULL,
+    arguments json NOT NULL,
+    approval_id text,
+    state gatepost.effect_state DEFAULT 'intended'::gatepost.effect_state NOT NULL,
+    attempts integer DEFAULT 1 NOT NULL,
+    epoch bigint NOT NULL,
+    result json,
+    failure json,
+    intended_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT effect_effect_class_check CHECK ((effect_class = ANY (ARRAY['read'::text, 'write'::text, 'irreversible'::text]))),
+    CONSTRAINT effect_known_is_finished CHECK (((state = ANY (ARRAY['succeeded'::gatepost.effect_state, 'failed'::gatepost.effect_state])) = (finished_at IS NOT NULL))),
+    CONSTRAINT effect_on_doubt_check CHECK ((on_doubt = ANY (ARRAY['retry'::text, 'lookup'::text, 'transaction'::text, 'ask'::text]))),
+    CONSTRAINT effect_purpose_check CHECK ((purpose = ANY (ARRAY['run'::text, 'compensate'::text])))
+);
+
+CREATE TABLE gatepost.migration (
+    number integer NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT migration_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+);
+
+CREATE TABLE gatepost.plan (
+    run_id text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    plan json NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+CREATE TABLE gatepost.run (
+    run_id text NOT NULL,
+    tenant text NOT NULL,
+    root_run_id text NOT NULL,
+    requested_by text NOT NULL,
+    goal text NOT NULL,
+    workflow text NOT NULL,
+    graph_version text NOT NULL,
+    input json NOT NULL,
+    fingerprint text NOT NULL,
+    status gatepost.run_status DEFAULT 'queued'::gatepost.run_status NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    seq bigint DEFAULT 0 NOT NULL,
+    plan_version integer DEFAULT 0 NOT NULL,
+    owner text,
+    epoch bigint DEFAULT 0 NOT NULL,
+    lease_expires_at timestamp with time zone,
+    wake_at timestamp with time zone,
+    wake_reason text,
+    created_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT run_final_is_finished CHECK (((status = ANY (ARRAY['succeeded'::gatepost.run_status, 'rejected'::gatepost.run_status, 'failed'::gatepost.run_status, 'compensated'::gatepost.run_status, 'cancelled'::gatepost.run_status])) = (finished_at IS NOT NULL))),
+    CONSTRAINT run_owned_has_lease CHECK (((owner IS NULL) = (lease_expires_at IS NULL)))
+);
+
+CREATE TABLE gatepost.step (
+    run_id text NOT NULL,
+    seq bigint NOT NULL,
+    step_id text NOT NULL,
+    status gatepost.step_status NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    record json NOT NULL
+);
+
+CREATE TABLE gatepost.transition (
+    run_id text NOT NULL,
+    seq bigint NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    source text NOT NULL,
+    nodes text[] NOT NULL,
+    next text[] NOT NULL,
+    status gatepost.run_status NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    actor text NOT NULL,
+    epoch bigint NOT NULL,
+    checkpoint_id text
+);
+
+ALTER TABLE ONLY gatepost.approval
+    ADD CONSTRAINT approval_pkey PRIMARY KEY (approval_id);
+
+ALTER TABLE ONLY gatepost.artifact
+    ADD CONSTRAINT artifact_pkey PRIMARY KEY (run_id, name, version);
+
+ALTER TABLE ONLY gatepost.clock_shift
+    ADD CONSTRAINT clock_shift_pkey PRIMARY KEY (singleton);
+
+ALTER TABLE ONLY gatepost.decision
+    ADD CONSTRAINT decision_pkey PRIMARY KEY (approval_id, principal);
+
+ALTER TABLE ONLY gatepost.effect
+    ADD CONSTRAINT effect_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY gatepost.migration
+    ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY gatepost.plan
+    ADD CONSTRAINT plan_pkey PRIMARY KEY (run_id, version);
+
+ALTER TABLE ONLY gatepost.run
+    ADD CONSTRAINT run_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY gatepost.step
+    ADD CONSTRAINT step_pkey PRIMARY KEY (run_id, seq, step_id);
+
+ALTER TABLE ONLY gatepost.transition
+    ADD CONSTRAINT transition_pkey PRIMARY KEY (run_id, seq);
+
+CREATE INDEX approval_by_run ON gatepost.approval USING btree (run_id, opened_at);
+
+CREATE INDEX approval_open ON gatepost.approval USING btree (opened_at) WHERE (status = 'open'::gatepost.approval_status);
+
+CREATE INDEX effect_by_run ON gatepost.effect USING btree (run_id, intended_at);
+
+CREATE INDEX effect_unknown ON gatepost.effect USING btree (intended_at) WHERE (state = ANY (ARRAY['intended'::gatepost.effect_state, 'in_doubt'::gatepost.effect_state]));
+
+CREATE INDEX run_by_age ON gatepost.run USING btree (created_at DESC, run_id);
+
+CREATE INDEX run_unfinished ON gatepost.run USING btree (status, created_at) WHERE (finished_at IS NULL);
+
+CREATE UNIQUE INDEX gatepost_one_child ON public.checkpoints USING btree (thread_id, checkpoint_ns, parent_checkpoint_id) WHERE ((parent_checkpoint_id IS NOT NULL) AND ((metadata ->> 'source'::text) = ANY (ARRAY['loop'::text, 'input'::text])));
+
+ALTER TABLE ONLY gatepost.approval
+    ADD CONSTRAINT approval_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.artifact
+    ADD CONSTRAINT artifact_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.decision
+    ADD CONSTRAINT decision_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.effect
+    ADD CONSTRAINT effect_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.plan
+    ADD CONSTRAINT plan_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.step
+    ADD CONSTRAINT step_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.transition
+    ADD CONSTRAINT transition_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+GRANT USAGE ON SCHEMA gatepost TO gatepost_app;
+
+GRANT USAGE ON SCHEMA public TO gatepost_app;
+
+GRANT ALL ON TYPE gatepost.approval_status TO gatepost_app;
+
+GRANT ALL ON TYPE gatepost.effect_state TO gatepost_app;
+
+GRANT ALL ON TYPE gatepost.run_status TO gatepost_app;
+
+GRANT ALL ON TYPE gatepost.step_status TO gatepost_app;
+
+GRANT ALL ON FUNCTION gatepost.advance(p_run_id text, p_epoch bigint, p_seq bigint, p_status gatepost.run_status, p_reason text, p_plan_version integer) TO gatepost_app;
+
+REVOKE ALL ON FUNCTION gatepost.now() FROM PUBLIC;
+GRANT ALL ON FUNCTION gatepost.now() TO gatepost_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.artifact TO gatepost_app;
+
+GRANT SELECT ON TABLE gatepost.clock_shift TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.decision TO gatepost_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT SELECT ON TABLE gatepost.migration TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE gatepost.run TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.step TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.transition TO gatepost_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.checkpoint_blobs TO gatepost_app;
+
+GRANT SELECT ON TABLE public.checkpoint_migrations TO gatepost_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.checkpoint_writes TO gatepost_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.checkpoints TO gatepost_app;

@@ -1,0 +1,43 @@
+"""One assertion on what happened to a run, and the sanity that every history has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gatepost.checkpointing.open import Checkpointer
+from gatepost.state.status import STEP_TRANSITIONS, StepStatus
+
+_MEANT = {
+    (StepStatus.PENDING, StepStatus.RUNNING),
+    (StepStatus.PENDING, StepStatus.BLOCKED),
+    (StepStatus.PENDING, StepStatus.FAILED),
+    (StepStatus.SUCCEEDED, StepStatus.COMPENSATED),
+    (StepStatus.SUCCEEDED, StepStatus.COMPENSATION_FAILED),
+}
+"""Two transitions in one superstep, of which the row shows the last."""
+
+
+def history_of(checkpointer: Checkpointer, run_id: str) -> list[str]:
+    """What became of the run's steps, in order: `["collect=running", "collect=succeeded", …]`."""
+    changes = checkpointer.bridge.run(checkpointer.history.step_changes(run_id, after=0, until=2**62))
+    return [f"{change.record.step}={change.record.status}" for change in changes]
+
+
+def assert_history(checkpointer: Checkpointer, run_id: str, expected: Sequence[str]) -> None:
+    """Assert that the run's steps went exactly so, each by legal transitions, each effect finished at most once.
+
+    Args:
+        checkpointer: where the run is.
+        run_id: which.
+        expected: `["collect=running", "collect=succeeded", …]`; steps of one superstep in alphabetical order.
+    """
+    found = history_of(checkpointer, run_id)
+    assert found == list(expected), f"the run went another way:\n  was      {found}\n  expected {list(expected)}"
+    latest: dict[str, StepStatus] = {}
+    for entry in found:
+        step, _, name = entry.partition("=")
+        before, after = latest.get(step, StepStatus.PENDING), StepStatus(name)
+        assert after in STEP_TRANSITIONS[before] or (before, after) in _MEANT, (
+            f"{step}: {before} → {after} is not legal"
+        )
+        latest[step] = after
