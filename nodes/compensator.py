@@ -10,14 +10,17 @@ from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import Any
 
+from pydantic import JsonValue
+
 from gatepost.checkpointing.ledger import Intent
-from gatepost.nodes.protocol import carry_out
-from gatepost.nodes.tool import AnyTool, EffectContext
+from gatepost.nodes.protocol import Outcome, carry_out
+from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments
 from gatepost.nodes.visit import Visit
 from gatepost.state.channels import RunState
 from gatepost.state.effect import EffectClass, fingerprint_of, key_of
+from gatepost.state.errors import InvalidValue
 from gatepost.state.status import EffectState, RunStatus, StepStatus
-from gatepost.state.step import StepRecord
+from gatepost.state.step import Failure, StepRecord
 
 
 async def compensator(state: RunState, visit: Visit) -> dict[str, Any]:
@@ -49,13 +52,29 @@ def next_undo(visit: Visit) -> StepRecord | None:
 
 
 async def _undo(visit: Visit, record: StepRecord) -> dict[str, int]:
-    run = visit.session.run
     undo: AnyTool | None = visit.tools[record.tool].compensate
     assert undo is not None
     entry = await visit.equipment.ledger.get(record.key or "")
-    args = undo.normalise(entry.arguments if entry and isinstance(entry.arguments, dict) else {})
+    try:
+        args = undo.normalise(entry.arguments if entry and isinstance(entry.arguments, dict) else {})
+    except (InvalidArguments, InvalidValue) as error:
+        failure = Failure(kind="validation", message=str(error))
+        outcome = Outcome(EffectState.FAILED, failure=failure)
+    else:
+        outcome = await _call(visit, record, undo, args)
+    if outcome.state is EffectState.SUCCEEDED:
+        visit.session.stage_step(visit.task, record.to(StepStatus.COMPENSATING, StepStatus.COMPENSATED))
+        return {"compensated": 1}
+    reason = outcome.failure.message if outcome.failure else "nobody knows whether it was undone"
+    failed = record.to(StepStatus.COMPENSATING, StepStatus.COMPENSATION_FAILED, reason=reason, failure=outcome.failure)
+    visit.session.stage_step(visit.task, failed)
+    return {"compensation_failed": 1}
+
+
+async def _call(visit: Visit, record: StepRecord, undo: AnyTool, args: dict[str, JsonValue]) -> Outcome:
+    run = visit.session.run
     key = key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step, purpose="compensate")
-    outcome = await carry_out(
+    return await carry_out(
         visit,
         undo,
         args,
@@ -80,10 +99,3 @@ async def _undo(visit: Visit, record: StepRecord) -> dict[str, int]:
             purpose="compensate",
         ),
     )
-    if outcome.state is EffectState.SUCCEEDED:
-        visit.session.stage_step(visit.task, record.to(StepStatus.COMPENSATING, StepStatus.COMPENSATED))
-        return {"compensated": 1}
-    reason = outcome.failure.message if outcome.failure else "nobody knows whether it was undone"
-    failed = record.to(StepStatus.COMPENSATING, StepStatus.COMPENSATION_FAILED, reason=reason, failure=outcome.failure)
-    visit.session.stage_step(visit.task, failed)
-    return {"compensation_failed": 1}

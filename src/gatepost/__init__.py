@@ -9,6 +9,7 @@ from gatepost.checkpointing.runs import Lease
 from gatepost.graph.build import build_graph
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
+from gatepost.graph.difference import Change, difference
 from gatepost.nodes.policy import Policy
 from gatepost.nodes.tool import EffectContext, Finding, Retry, Tool, tool
 from gatepost.nodes.workflow import Conclusion, Ending, FixedPlan, Response, Situation, Strategy, Workflow
@@ -23,6 +24,7 @@ __version__ = version("gatepost")
 __all__ = [
     "ApprovalRequest",
     "Artifact",
+    "Change",
     "Checkpointer",
     "Conclusion",
     "Condition",
@@ -47,6 +49,7 @@ __all__ = [
     "Workflow",
     "__version__",
     "build_graph",
+    "difference",
     "open_checkpointer",
     "ref",
     "tool",
