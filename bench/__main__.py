@@ -20,7 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from rich.console import Console
 from rich.table import Table
 
-from gatepost import Checkpointer, EffectContext, FixedPlan, Plan, Policy, Step, Workflow, build_graph, tool
+from gatepost import Checkpointer, FixedPlan, Plan, Policy, Step, Workflow, build_graph, tool
 from gatepost.checkpointing.address import resolve
 from gatepost.checkpointing.embedded import ensure_server, stop_server
 from gatepost.checkpointing.runs import Lease
@@ -92,7 +92,7 @@ def _stock(saver: PostgresSaver, run: str) -> int:
 
 def _gatepost(checkpointer: Checkpointer, effect: str, run: str) -> int:
     @tool(effect=effect, on_doubt="retry")
-    async def work(ctx: EffectContext, text: str) -> dict[str, str]:
+    async def work(text: str) -> dict[str, str]:
         return {"text": text}
 
     plan = Plan(

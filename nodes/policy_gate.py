@@ -153,7 +153,9 @@ class _Gate:
 
     def _exhausted(self) -> None:
         self.planning = None
-        if self.visit.board.settled and not self.frontier:
+        if self.visit.board.plan is None:
+            self._end(RunStatus.FAILED, "the strategy has no plan for this goal")
+        elif self.visit.board.settled and not self.frontier:
             self._end(RunStatus.SUCCEEDED, "")
 
     # what is ready
