@@ -38,7 +38,7 @@ from gatepost.checkpointing.bridge import Bridge
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession
-from gatepost.state.errors import GatepostError
+from gatepost.state.errors import DatabaseUnavailable, LostRun
 
 FLUSH_SECONDS = 0.02
 """How long a finished branch waits for its siblings before it is written by itself."""
@@ -92,8 +92,7 @@ class GatepostSaver(AsyncPostgresSaver):
         else:
             session.finished[task_id] = Finished(config, writes, task_path)
             if session.flush_timer is None:
-                loop = asyncio.get_running_loop()
-                session.flush_timer = loop.call_later(FLUSH_SECONDS, lambda: loop.create_task(self._flush(session)))
+                session.flush_timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._start_flush, session)
 
     async def aput(
         self,
@@ -109,27 +108,41 @@ class GatepostSaver(AsyncPostgresSaver):
         async with session.flush_lock:
             _stop_timer(session)
             session.check()
+            tasks = session.staging()
             async with self.pools.batch() as connection:
                 fence = await self._fence(connection, session, seq=session.seq + 1)
-                await _write_rows(connection, session, tasks=None)
+                await _write_rows(connection, session, tasks)
                 await self._write_transition(connection, session, checkpoint, metadata)
                 stored = await self._write_checkpoint(connection, session, config, checkpoint, metadata, new_versions)
             session.seq += 1
             session.now = (await fence.fetchone() or {})["now"]
+            session.committed(tasks)
             session.finished.clear()
         return stored
+
+    async def settle(self, session: RunSession) -> None:
+        """Write what finished tasks left when the engine stopped in the middle of a superstep."""
+        _stop_timer(session)
+        await self._flush(session)
+
+    def _start_flush(self, session: RunSession) -> None:
+        session.flush_task = asyncio.get_running_loop().create_task(self._flush(session))
 
     async def _flush(self, session: RunSession) -> None:
         """Write what has finished while siblings still run: a crash must not lose a booked result."""
         async with session.flush_lock:
             session.flush_timer = None
-            ready, session.finished = session.finished, {}
+            ready = dict(session.finished)
             if not ready or session.lost:
                 return
             try:
                 await self._write_finished(session, ready)
-            except GatepostError as error:
+            except DatabaseUnavailable:
+                return  # nothing is lost yet: the superstep's own transaction carries it
+            except LostRun as error:
                 session.lost = str(error)
+            for task_id in ready:
+                session.finished.pop(task_id, None)
 
     async def _commit(self, session: RunSession, finished: dict[str, Finished]) -> None:
         async with session.flush_lock:
@@ -139,7 +152,7 @@ class GatepostSaver(AsyncPostgresSaver):
     async def _write_finished(self, session: RunSession, finished: dict[str, Finished]) -> None:
         async with self.pools.batch() as connection:
             await self._fence(connection, session)
-            await _write_rows(connection, session, tasks=list(finished))
+            await _write_rows(connection, session, list(finished))
             async with connection.cursor(binary=True) as cursor:
                 for task_id, task in finished.items():
                     control = all(channel in WRITES_IDX_MAP for channel, _ in task.writes)
@@ -154,6 +167,7 @@ class GatepostSaver(AsyncPostgresSaver):
                             task.writes,
                         ),
                     )
+        session.committed(list(finished))
 
     async def _fence(self, connection: Connection, session: RunSession, *, seq: int | None = None) -> Any:
         """Take the run's row under our epoch; with a transition number, move the run on as well."""
@@ -234,8 +248,8 @@ def next_nodes(checkpoint: Checkpoint) -> list[str]:
     return [*branches, *(send.node for send in values.get(TASKS) or [])]
 
 
-async def _write_rows(connection: Connection, session: RunSession, *, tasks: Sequence[str] | None) -> None:
-    for row in session.take_rows(tasks):
+async def _write_rows(connection: Connection, session: RunSession, tasks: Sequence[str]) -> None:
+    for row in session.rows(tasks):
         await connection.execute(query(row.query), row.params)
 
 

@@ -82,6 +82,7 @@ class RunSession:
     """Why the lease is gone, once it is."""
     reason: str = ""
     flush_timer: asyncio.TimerHandle | None = None
+    flush_task: asyncio.Task[None] | None = None
     flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     finished: dict[str, Finished] = field(default_factory=dict)
     _rows: dict[str, list[Staged]] = field(default_factory=dict)
@@ -162,10 +163,18 @@ class RunSession:
         """Forget what a task staged: it raised."""
         self._rows.pop(task, None)
 
-    def take_rows(self, tasks: Sequence[str] | None = None) -> list[Staged]:
-        """Hand over the rows of some tasks (None: all) for the transaction that commits them."""
-        wanted = list(self._rows) if tasks is None else [task for task in tasks if task in self._rows]
-        return [row for task in wanted for row in self._rows.pop(task)]
+    def rows(self, tasks: Sequence[str]) -> list[Staged]:
+        """What some tasks staged, for the transaction that commits it."""
+        return [row for task in tasks for row in self._rows.get(task, [])]
+
+    def staging(self) -> list[str]:
+        """The tasks that staged something not yet committed."""
+        return list(self._rows)
+
+    def committed(self, tasks: Sequence[str]) -> None:
+        """What these tasks staged is durable."""
+        for task in tasks:
+            self._rows.pop(task, None)
 
     def take_nodes(self) -> list[str]:
         """Hand over the nodes that ran in the superstep."""

@@ -7,9 +7,10 @@ committed. The sync methods are the async ones on the bridge.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -234,6 +235,12 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             return
         try:
             yield session
+        finally:
+            await asyncio.shield(self._let_go(held, session))
+
+    async def _let_go(self, held: AbstractAsyncContextManager[RunSession], session: RunSession) -> None:
+        try:
+            await self.saver.settle(session)
         finally:
             await held.__aexit__(None, None, None)
 

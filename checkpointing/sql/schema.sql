@@ -51,7 +51,7 @@ CREATE TYPE gatepost.step_status AS ENUM (
 
 CREATE FUNCTION gatepost.advance(p_run_id text, p_epoch bigint, p_seq bigint DEFAULT NULL::bigint, p_status gatepost.run_status DEFAULT NULL::gatepost.run_status, p_reason text DEFAULT NULL::text, p_plan_version integer DEFAULT NULL::integer) RETURNS timestamp with time zone
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     moment timestamptz := gatepost.now();
@@ -65,7 +65,7 @@ BEGIN
             WHEN coalesce(p_status, status) IN ('succeeded', 'rejected', 'failed', 'compensated', 'cancelled')
             THEN coalesce(finished_at, moment) END,
         updated_at = moment
-    WHERE run_id = p_run_id AND epoch = p_epoch;
+    WHERE run_id = p_run_id AND epoch = p_epoch AND owner IS NOT NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % is not held under epoch % any more', p_run_id, p_epoch USING ERRCODE = 'GP001';
     END IF;

@@ -1,25 +1,31 @@
-"""Gatepost: a durable LangGraph agent graph on Postgres, for agents that do things that matter."""
+"""Gatepost: a durable LangGraph agent graph on Postgres, for agents that do things that matter.
+
+Names are imported when they are first used: LangGraph takes most of a second to import, and
+`gatepost --help` must not wait for it.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from gatepost.checkpointing.open import Checkpointer, open_checkpointer
-from gatepost.checkpointing.runs import Lease
-from gatepost.graph.build import build_graph
-from gatepost.graph.compiled import GatepostGraph
-from gatepost.graph.context import RunContext
-from gatepost.graph.difference import Change, difference
-from gatepost.nodes.policy import Policy
-from gatepost.nodes.tool import EffectContext, Finding, Retry, Tool, tool
-from gatepost.nodes.workflow import Conclusion, Ending, FixedPlan, Response, Situation, Strategy, Workflow
-from gatepost.state.approval import ApprovalRequest, Decision
-from gatepost.state.artifact import Artifact
-from gatepost.state.plan import Condition, Plan, Step
-from gatepost.state.reference import ref
-from gatepost.state.status import RunStatus, StepStatus
+if TYPE_CHECKING:
+    from gatepost.checkpointing.open import Checkpointer, open_checkpointer
+    from gatepost.checkpointing.runs import Lease
+    from gatepost.graph.build import build_graph
+    from gatepost.graph.compiled import GatepostGraph
+    from gatepost.graph.context import RunContext
+    from gatepost.graph.difference import Change, difference
+    from gatepost.nodes.policy import Policy
+    from gatepost.nodes.tool import EffectContext, Finding, Retry, Tool, tool
+    from gatepost.nodes.workflow import Conclusion, Ending, FixedPlan, Response, Situation, Strategy, Workflow
+    from gatepost.state.approval import ApprovalRequest, Decision
+    from gatepost.state.artifact import Artifact
+    from gatepost.state.plan import Condition, Plan, Step
+    from gatepost.state.reference import ref
+    from gatepost.state.status import RunStatus, StepStatus
 
-__version__ = version("gatepost")
+    __version__: str
 
 __all__ = [
     "ApprovalRequest",
@@ -54,3 +60,33 @@ __all__ = [
     "ref",
     "tool",
 ]
+
+_HOMES = {
+    "checkpointing.open": ("Checkpointer", "open_checkpointer"),
+    "checkpointing.runs": ("Lease",),
+    "graph.build": ("build_graph",),
+    "graph.compiled": ("GatepostGraph",),
+    "graph.context": ("RunContext",),
+    "graph.difference": ("Change", "difference"),
+    "nodes.policy": ("Policy",),
+    "nodes.tool": ("EffectContext", "Finding", "Retry", "Tool", "tool"),
+    "nodes.workflow": ("Conclusion", "Ending", "FixedPlan", "Response", "Situation", "Strategy", "Workflow"),
+    "state.approval": ("ApprovalRequest", "Decision"),
+    "state.artifact": ("Artifact",),
+    "state.plan": ("Condition", "Plan", "Step"),
+    "state.reference": ("ref",),
+    "state.status": ("RunStatus", "StepStatus"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("gatepost")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"gatepost.{home}"), name)
+    raise AttributeError(f"module 'gatepost' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -157,7 +157,7 @@ def test_wait_is_bounded_unless_the_user_did(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(conninfo)
         raise psycopg.OperationalError
 
-    monkeypatch.setattr(psycopg, "connect", refuse)
+    monkeypatch.setattr(psycopg.Connection, "connect", refuse)
     for given in ("host=h", "host=h connect_timeout=60"):
         with pytest.raises(DatabaseUnavailable):
             check(resolve(given))

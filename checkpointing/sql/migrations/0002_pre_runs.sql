@@ -171,7 +171,7 @@ CREATE FUNCTION gatepost.advance(
     p_run_id text, p_epoch bigint, p_seq bigint DEFAULT NULL,
     p_status gatepost.run_status DEFAULT NULL, p_reason text DEFAULT NULL, p_plan_version integer DEFAULT NULL
 ) RETURNS timestamptz
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     moment timestamptz := gatepost.now();
 BEGIN
@@ -184,7 +184,7 @@ BEGIN
             WHEN coalesce(p_status, status) IN ('succeeded', 'rejected', 'failed', 'compensated', 'cancelled')
             THEN coalesce(finished_at, moment) END,
         updated_at = moment
-    WHERE run_id = p_run_id AND epoch = p_epoch;
+    WHERE run_id = p_run_id AND epoch = p_epoch AND owner IS NOT NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % is not held under epoch % any more', p_run_id, p_epoch USING ERRCODE = 'GP001';
     END IF;
