@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from gatepost.graph.context import RunContext
 from gatepost.nodes.visit import Equipment
 from gatepost.state.approval import Decision
 from gatepost.state.canonical import digest_of
-from gatepost.state.errors import DoorClosed, RunOwned
+from gatepost.state.errors import DoorClosed, RunOwned, UnknownVersion
 from gatepost.state.status import RunStatus
 
 _INVOKED = "gatepost_invoked"
@@ -170,6 +170,11 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         """As `aget_state_history`, for sync callers."""
         return self.saver.bridge.iterate(self.aget_state_history(config, **options))
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """How Jupyter shows the graph: as mermaid text. LangGraph's own posts the graph to a public web service."""
+        drawn = self.get_graph().draw_mermaid()
+        return {"text/plain": repr(self), "text/markdown": f"```mermaid\n{drawn}\n```"}
+
     # refused
 
     async def abulk_update_state(self, *_: Any, **__: Any) -> RunnableConfig:
@@ -222,9 +227,11 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
     ) -> AsyncIterator[RunSession | None]:
         """The run's lease; None when nothing is to be moved: it has ended, or another owner carries the answer out."""
         runs = self.saver.runs
-        if ended(await runs.get(entry.run_id, who.tenant)):
+        row = await runs.get(entry.run_id, who.tenant)
+        if ended(row):
             yield None
             return
+        self._same_graph(row)
         try:
             held = runs.hold(entry.run_id, who.tenant, actor=who.actor)
             session = await held.__aenter__()
@@ -237,6 +244,14 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             yield session
         finally:
             await asyncio.shield(self._let_go(held, session))
+
+    def _same_graph(self, row: Mapping[str, Any]) -> None:
+        self.equipment.catalog.named(row["workflow"])
+        if row["graph_version"] != self.version:
+            raise UnknownVersion(
+                f"run {row['run_id']} was started under graph version {row['graph_version']}; this release has "
+                f"{self.version}. Finish it with the release that started it; nothing was changed."
+            )
 
     async def _let_go(self, held: AbstractAsyncContextManager[RunSession], session: RunSession) -> None:
         try:
@@ -252,6 +267,8 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         return ("values", values)
 
     async def _shown(self, chunk: Any, session: RunSession | None) -> Any:
+        if isinstance(chunk, dict) and chunk.get("type") == "values" and "data" in chunk:  # version="v2"
+            return {**chunk, "data": await self._shown(chunk["data"], session)}
         values = chunk[-1] if isinstance(chunk, tuple) and chunk else chunk
         if not view.is_run_state(values):
             return chunk

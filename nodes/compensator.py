@@ -45,14 +45,14 @@ def next_undo(visit: Visit) -> StepRecord | None:
     order = list(TopologicalSorter({step.id: step.needs for step in plan.steps}).static_order()) if plan else []
     for step_id in reversed(order):
         record = visit.board.record(step_id)
-        tool = visit.tools[record.tool]
+        tool = visit.tool(record.tool)
         if record.status in (StepStatus.SUCCEEDED, StepStatus.COMPENSATING) and tool.compensate is not None:
             return record
     return None
 
 
 async def _undo(visit: Visit, record: StepRecord) -> dict[str, int]:
-    undo: AnyTool | None = visit.tools[record.tool].compensate
+    undo: AnyTool | None = visit.tool(record.tool).compensate
     assert undo is not None
     entry = await visit.equipment.ledger.get(record.key or "")
     try:

@@ -21,7 +21,7 @@ def question(visit: Visit, record: StepRecord) -> ApprovalRequest:
     """Ask whether the effect of a step happened."""
     run = visit.session.run
     digest = digest_of(run.tenant, run.run_id, record.step, record.key, "doubt")
-    tool = visit.tools[record.tool]
+    tool = visit.tool(record.tool)
     return ApprovalRequest(
         id=new_approval_id(digest_of(digest, visit.session.seq + 1)),
         kind="doubt",

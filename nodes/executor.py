@@ -72,7 +72,7 @@ def _planned(visit: Visit, step_id: str) -> tuple[Step, AnyTool]:
     if record is None or record.status is not StepStatus.RUNNING:
         raise _Unauthorised(f"step {step_id!r} was not dispatched by the gate ({visit.board.status(step_id)})")
     step = visit.board.step(step_id)
-    return step, visit.tools[step.tool]
+    return step, visit.tool(step.tool)
 
 
 async def _authorised(

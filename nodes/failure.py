@@ -6,6 +6,8 @@ request was sent say nothing about whether the effect happened.
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import psycopg
 
@@ -13,6 +15,9 @@ from gatepost.nodes.tool import InvalidArguments, InvalidResult
 from gatepost.state.errors import InvalidValue
 from gatepost.state.step import Failure
 from gatepost.state.values import printable
+
+_DELAY = re.compile(r"[0-9]{1,9}")
+"""Delay seconds of a Retry-After header; str.isdigit() also takes "²", and 400 digits are infinity."""
 
 RETRIED = frozenset({"transient", "throttled", "timeout"})
 """Classes that are tried again."""
@@ -55,4 +60,4 @@ def _failure(kind: str, error: BaseException, *, retry_after: float | None = Non
 
 
 def _seconds(header: str | None) -> float | None:
-    return float(header) if header is not None and header.isdigit() else None
+    return float(header) if header is not None and _DELAY.fullmatch(header) else None

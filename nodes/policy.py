@@ -154,10 +154,11 @@ def cedar_value(value: JsonValue) -> Any:
         members = {key: cedar_value(member) for key, member in value.items() if not key.startswith("__")}
         return {key: member for key, member in members.items() if member is not None}
     if isinstance(value, list):
-        return [member for member in map(cedar_value, value) if member is not None]
+        members = [cedar_value(member) for member in value]
+        return None if None in members else members  # a set without a member would be another set
     if isinstance(value, float):
         exact = Decimal(str(value))
-        fits = exact == round(exact, 4) and abs(exact) < 10**14
+        fits = abs(exact) < 10**14 and exact == round(exact, 4)  # in this order: round() raises beyond 28 digits
         return {"__extn": {"fn": "decimal", "arg": f"{exact:.4f}"}} if fits else None
     return value
 
@@ -166,6 +167,6 @@ def _declared_ids(text: str) -> dict[str, str]:
     """Cedar's internal ids (`policy0`) and the `@id` each policy declares."""
     parsed = json.loads(cedarpy.policies_to_json_str(text))
     return {
-        internal: policy.get("annotations", {}).get("id", internal)
+        internal: policy.get("annotations", {}).get("id") or internal
         for internal, policy in parsed["staticPolicies"].items()
     }

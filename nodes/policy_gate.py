@@ -112,7 +112,7 @@ class _Gate:
             self.frontier.pop(step_id, None)
             return
         step = self.visit.board.step(step_id)
-        tool = self.visit.tools[step.tool]
+        tool = self.visit.tool(step.tool)
         args = self._arguments(record, step, tool, edited=decision.args)
         if args is None:
             return
@@ -174,7 +174,7 @@ class _Gate:
                     self._judge(record.to(StepStatus.READY), step)
 
     def _judge(self, record: StepRecord, step: Step) -> None:
-        tool = self.visit.tools[step.tool]
+        tool = self.visit.tool(step.tool)
         args = self._arguments(record, step, tool)
         if args is None:
             return
@@ -301,6 +301,7 @@ class _Gate:
         if self.ending is None and self.planning is None and not self.frontier and not self.visit.board.ready():
             self._nothing_left()
         if self.ending is not None:
+            self.planning = None  # routing would take a plan still wanted for leave to pass an open doubt
             self._call_off()
         running = any(entry["status"] == StepStatus.RUNNING for entry in self.frontier.values())
         blocked = bool(self.approvals) and not running and self.planning is None
@@ -338,7 +339,7 @@ class _Gate:
             self.ending = {"status": status.value, "reason": reason, "compensate": undo}
 
     def _digest(self, step: Step) -> str | None:
-        tool = self.visit.tools[step.tool]
+        tool = self.visit.tool(step.tool)
         try:
             return self.visit.digest(step, tool, tool.normalise(self.visit.board.arguments(step)))
         except (Unresolvable, InvalidArguments, InvalidValue):

@@ -111,7 +111,7 @@ def pause_seconds(retry: Retry, attempt: int, failure: Failure, dice: random.Ran
     """How long to wait before the next attempt: what the provider asks, else doubled each time with jitter."""
     if failure.retry_after is not None:
         return failure.retry_after
-    longest: float = min(retry.longest.total_seconds(), retry.first.total_seconds() * 2 ** (attempt - 1))
+    longest: float = min(retry.longest.total_seconds(), retry.first.total_seconds() * 2 ** min(attempt - 1, 60))
     return longest * dice.uniform(0.5, 1.0)
 
 

@@ -21,11 +21,14 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 from pydantic_core import to_jsonable_python
 
 from gatepost.state.effect import EffectClass, OnDoubt
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, InvalidValue
 from gatepost.state.values import storable
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_DECIMAL_MAGNITUDE = 1000
+"""Powers of ten; written out, a decimal beyond it would fill the memory."""
 
 
 class Finding(BaseModel):
@@ -247,7 +250,10 @@ def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
     takes_context = bool(parameters) and hints.get(parameters[0].name) is EffectContext
     fields: dict[str, Any] = {}
     for parameter in parameters[1:] if takes_context else parameters:
-        if parameter.name not in hints or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.name not in hints or parameter.kind not in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        ):
             raise ToolMistake(f"tool {name!r}: parameter {parameter.name!r} needs a name and a type annotation.")
         fields[parameter.name] = (
             hints[parameter.name],
@@ -280,12 +286,20 @@ def _plain(model: BaseModel, *, where: str) -> dict[str, JsonValue]:
 def _decimals(value: Any) -> Any:
     """Equal decimals are one text: 1.50 and 1.5 must not be two fingerprints."""
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        return _decimal_text(value)
     if isinstance(value, dict):
         return {key: _decimals(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [_decimals(member) for member in value]
     return value
+
+
+def _decimal_text(value: Decimal) -> str:
+    """Every digit: `Decimal.normalize()` would round an amount to 28 of them."""
+    if value and abs(value.adjusted()) > _DECIMAL_MAGNITUDE:
+        raise InvalidValue(f"the decimal {value!s:.40} is beyond 10^±{_DECIMAL_MAGNITUDE}. Send it as a text.")
+    text = f"{value:f}" if value else "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _said(error: ValidationError) -> str:

@@ -46,7 +46,11 @@ class Visit:
     @property
     def workflow(self) -> Workflow:
         """The run's workflow."""
-        return self.equipment.catalog.workflows[self.session.run.workflow]
+        return self.equipment.catalog.named(self.session.run.workflow)
+
+    def tool(self, name: str) -> AnyTool:
+        """A tool that the plan names."""
+        return self.equipment.catalog.tool(self.session.run.workflow, name)
 
     @property
     def tools(self) -> Mapping[str, AnyTool]:

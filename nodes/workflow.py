@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from gatepost.nodes.tool import AnyTool, ToolMistake
 from gatepost.state.artifact import Artifact
-from gatepost.state.errors import InvalidValue, UnknownGoal
+from gatepost.state.errors import InvalidValue, UnknownGoal, UnknownVersion
 from gatepost.state.plan import Plan
 from gatepost.state.status import RunStatus
 from gatepost.state.step import StepRecord
@@ -163,9 +163,38 @@ class Catalog:
         known = ", ".join(repr(goal) for workflow in self.workflows.values() for goal in workflow.goals)
         raise UnknownGoal(f"no workflow is known for the goal {goal!r:.200}. Known goals: {known or 'none'}.")
 
+    def named(self, workflow: str) -> Workflow:
+        """The workflow of a run that is under way.
+
+        Raises:
+            UnknownVersion: this process does not have it.
+        """
+        if workflow not in self.workflows:
+            known = ", ".join(sorted(self.workflows)) or "none"
+            raise UnknownVersion(
+                f"the run belongs to workflow {workflow!r}, which this process does not have (it has {known}). "
+                "Move it with the code that has it; nothing was changed."
+            )
+        return self.workflows[workflow]
+
     def tools(self, workflow: str) -> Mapping[str, AnyTool]:
         """The tools of a workflow by name."""
+        self.named(workflow)
         return self._tools[workflow]
+
+    def tool(self, workflow: str, name: str) -> AnyTool:
+        """A tool that a plan names.
+
+        Raises:
+            UnknownVersion: this process does not have it any more.
+        """
+        tools = self.tools(workflow)
+        if name not in tools:
+            raise UnknownVersion(
+                f"the run's plan names the tool {name!r}, which workflow {workflow!r} does not have here "
+                f"(it has {', '.join(sorted(tools))}). Move the run with the code that has it; nothing was changed."
+            )
+        return tools[name]
 
 
 async def next_plan(strategy: Strategy, situation: Situation) -> Plan | None:
