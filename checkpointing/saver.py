@@ -26,7 +26,6 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.base import id as uuid6_clock
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.postgres.base import BasePostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import TASKS
@@ -38,6 +37,7 @@ from gatepost.checkpointing.bridge import Bridge
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession
+from gatepost.checkpointing.threads import ThreadSaver
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 
 FLUSH_SECONDS = 0.02
@@ -46,7 +46,7 @@ _BRANCH = "branch:to:"
 _UUID6 = 6
 
 
-class GatepostSaver(AsyncPostgresSaver):
+class GatepostSaver(ThreadSaver):
     """A LangGraph checkpoint saver on our pools; see the module's invariant.
 
     Args:
