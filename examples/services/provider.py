@@ -1,0 +1,145 @@
+"""What the services do for a request: documents, screenings, decisions, charges, refunds.
+
+Pure: a route's act reads the request and returns the answer; booking it once is the desk's job.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import unquote
+
+from gatepost.examples.services.message import Refused, Request
+from gatepost.examples.services.screening import screen
+from gatepost.examples.services.vendors import documents, require_vendor
+from gatepost.examples.services.wire import Charge, Decision, Document, Evidence, Refund, Screening
+
+DECISIONS = ("approved", "approved_with_controls", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What an act may know beside the request: when it is, and a name for its record."""
+
+    at: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint."""
+
+    name: str
+    method: str
+    pattern: str
+    act: Callable[[Request, Occasion], Any]
+    needs_key: bool
+    status: int
+
+
+def find_route(request: Request) -> Route:
+    fitting = [route for route in routes() if re.fullmatch(route.pattern, request.path)]
+    if not fitting:
+        raise Refused(404, f"Nothing here: {request.path}")
+    for route in fitting:
+        if route.method == request.method:
+            return route
+    allowed = ", ".join(route.method for route in fitting)
+    raise Refused(405, f"{request.path} takes {allowed}.", headers={"Allow": allowed})
+
+
+def routes() -> tuple[Route, ...]:
+    return (
+        Route("documents", "GET", "/vendors/[^/]+/documents", _read_documents, needs_key=False, status=200),
+        Route("screenings", "POST", "/screenings", _screen, needs_key=False, status=201),
+        Route("decisions", "POST", "/decisions", _decide, needs_key=True, status=201),
+        Route("charges", "POST", "/charges", _charge, needs_key=True, status=201),
+        Route("refunds", "POST", "/refunds", _refund, needs_key=True, status=201),
+    )
+
+
+def vendor_of(request: Request) -> str | None:
+    """The vendor that a request is about, for the books; None where it names none."""
+    if request.path.startswith("/vendors/"):
+        return unquote(request.path.split("/")[2])
+    named = request.body.get("vendor") if isinstance(request.body, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def _read_documents(request: Request, _: Occasion) -> list[Document]:
+    return documents(unquote(request.path.split("/")[2]), kinds=request.query.get("kind", ()))
+
+
+def _screen(request: Request, _: Occasion) -> Screening:
+    return screen(_text(request.fields, "vendor"), evidence=_evidence(request.fields, "documents"))
+
+
+def _decide(request: Request, occasion: Occasion) -> Decision:
+    fields = request.fields
+    require_vendor(_text(fields, "vendor"))
+    if fields.get("decision") not in DECISIONS:
+        raise Refused(400, f"decision is one of {', '.join(DECISIONS)}.")
+    _evidence(fields, "evidence")
+    return Decision(
+        decision_id=f"dec_{occasion.reference}",
+        vendor=_text(fields, "vendor"),
+        decision=_text(fields, "decision"),
+        controls=_texts(fields, "controls"),
+        recorded_at=occasion.at,
+    )
+
+
+def _charge(request: Request, occasion: Occasion) -> Charge:
+    return Charge(
+        charge_id=f"chg_{occasion.reference}",
+        customer=_text(request.fields, "customer"),
+        amount=_amount(request.fields),
+        currency=_text(request.fields, "currency", otherwise="EUR"),
+        recorded_at=occasion.at,
+    )
+
+
+def _refund(request: Request, occasion: Occasion) -> Refund:
+    return Refund(
+        refund_id=f"ref_{occasion.reference}",
+        customer=_text(request.fields, "customer"),
+        amount=_amount(request.fields),
+        currency=_text(request.fields, "currency", otherwise="EUR"),
+        charge_id=_text(request.fields, "charge_id", otherwise="") or None,
+        recorded_at=occasion.at,
+    )
+
+
+def _text(fields: Mapping[str, Any], name: str, *, otherwise: str | None = None) -> str:
+    value = fields.get(name, otherwise)
+    if not isinstance(value, str):
+        raise Refused(400, f"{name} must be text.")
+    return value
+
+
+def _texts(fields: Mapping[str, Any], name: str) -> list[str]:
+    value = fields.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Refused(400, f"{name} must be a list of texts.")
+    return value
+
+
+def _evidence(fields: Mapping[str, Any], name: str) -> list[Evidence]:
+    value = fields.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Refused(400, f"{name} must be a list of objects with id and sha256.")
+    return [Evidence(id=_text(item, "id"), sha256=_text(item, "sha256")) for item in value]
+
+
+def _amount(fields: Mapping[str, Any]) -> str:
+    """Money travels as text: a JSON number would come back as a float somewhere."""
+    try:
+        amount = Decimal(_text(fields, "amount"))
+    except InvalidOperation:
+        raise Refused(400, "amount must be a decimal number as text.") from None
+    if not amount.is_finite() or amount <= 0:
+        raise Refused(400, "amount must be above zero.")
+    return str(amount)
