@@ -1,0 +1,229 @@
+"""`gatepost approval`: what waits for a person, and the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gatepost.service import terminal
+from gatepost.service.cli.desk import (
+    DEFAULT_ARTIFACTS,
+    Artifacts,
+    As,
+    Desk,
+    Json,
+    Limit,
+    acting,
+    authenticated,
+    opened,
+)
+from gatepost.service.cli.exits import EPILOG, guarded
+from gatepost.service.cli.values import read_object, read_pairs
+from gatepost.state.approval import ApprovalRequest, Decision
+from gatepost.state.errors import CallerMistake, RunOwned
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog=EPILOG,
+    help="See what waits for a person, and answer it. Ids may be abbreviated.\n\n"
+    "An answer is recorded first and carried out then, so it counts once whatever dies in between.\n\n"
+    "Example: [bold]gatepost approval approve apr_1a2b --as alice[/]",
+)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The approval; may be abbreviated.")]
+Comment = Annotated[str, typer.Option("--comment", "-m", help="A note for the record.")]
+NoRun = Annotated[bool, typer.Option("--no-run", help="Record the answer and leave the run to somebody else.")]
+
+Answer = Callable[[ApprovalRequest, str], dict[str, Any]]
+
+
+@app.command("list", epilog=EPILOG)
+@guarded
+def list_approvals(
+    context: typer.Context,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Answered and void ones as well.")] = False,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """What waits for a person, oldest first.
+
+    Example: gatepost approval list --json
+    """
+    status = None if everything else "open"
+    with opened(context) as desk:
+        rows = desk.run(desk.checkpointer.approvals.list(acting(None).tenant, status=status, limit=limit))
+    if as_json:
+        terminal.as_json(rows)
+        return
+    terminal.table(
+        ("approval", "run", "step", "status", "since", "why"),
+        [
+            (
+                row["approval_id"],
+                row["run_id"],
+                row["step_id"],
+                row["status"] if row["type"] is None else f"{row['type']} by {row['principal']}",
+                row["opened_at"],
+                "; ".join(row["request"].get("reasons", [])),
+            )
+            for row in rows
+        ],
+        empty="nothing waits for a person",
+    )
+
+
+@app.command("show", epilog=EPILOG)
+@guarded
+def show(context: typer.Context, approval: Id, *, as_json: Json = False) -> None:
+    """One approval: what is asked, on what it rests, and the answer if there is one.
+
+    Example: gatepost approval show apr_1a
+    """
+    from gatepost.service.cli.carry import show_request
+
+    with opened(context) as desk:
+        row = desk.run(_row(desk, approval))
+    if as_json:
+        terminal.as_json(row)
+        return
+    show_request(ApprovalRequest.model_validate(row["request"]))
+    terminal.say(
+        f"\n{row['approval_id']}  {row['status']}  run {row['run_id']}  since {terminal.safe(row['opened_at'])}"
+    )
+    terminal.say(f"digest   {row['digest']}")
+    if row["type"] is not None:
+        note = f" ({row['comment']})" if row["comment"] else ""
+        terminal.say(f"answer   {row['type']} by {row['principal']} at {terminal.safe(row['decided_at'])}{note}")
+
+
+@app.command("approve", epilog=EPILOG)
+@guarded
+def approve(
+    context: typer.Context,
+    approval: Id,
+    *,
+    comment: Comment = "",
+    name: As = None,
+    no_run: NoRun = False,
+    artifacts: Artifacts = DEFAULT_ARTIFACTS,
+) -> None:
+    """Let exactly this action run, and carry the run on.
+
+    Example: gatepost approval approve apr_1a --as alice
+    """
+    _answer(
+        context,
+        approval,
+        lambda asked, by: asked.approve(by=by, comment=comment),
+        name=name,
+        no_run=no_run,
+        artifacts=artifacts,
+    )
+
+
+@app.command("reject", epilog=EPILOG)
+@guarded
+def reject(
+    context: typer.Context,
+    approval: Id,
+    *,
+    comment: Comment = "",
+    name: As = None,
+    no_run: NoRun = False,
+    artifacts: Artifacts = DEFAULT_ARTIFACTS,
+) -> None:
+    """Do not let it run; the run ends as rejected.
+
+    Example: gatepost approval reject apr_1a --comment "not with this vendor" --as alice
+    """
+    _answer(
+        context,
+        approval,
+        lambda asked, by: asked.reject(by=by, comment=comment),
+        name=name,
+        no_run=no_run,
+        artifacts=artifacts,
+    )
+
+
+@app.command("edit", epilog=EPILOG)
+@guarded
+def edit(
+    context: typer.Context,
+    approval: Id,
+    *,
+    pairs: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another value for an argument; repeat.")
+    ] = None,
+    args: Annotated[str | None, typer.Option("--args", metavar="JSON|@FILE", help="All arguments at once.")] = None,
+    comment: Comment = "",
+    name: As = None,
+    no_run: NoRun = False,
+    artifacts: Artifacts = DEFAULT_ARTIFACTS,
+) -> None:
+    """Let it run with other arguments. They are checked and judged by the policy before anything is recorded.
+
+    Example: gatepost approval edit apr_1a --set controls='["sso","mfa"]' --as alice
+    """
+    changes = read_pairs(pairs or [])
+    whole = read_object(args, what="--args") if args is not None else None
+    if not changes and whole is None:
+        raise CallerMistake("say what to change: --set NAME=VALUE, or --args with all arguments.")
+
+    def answer(asked: ApprovalRequest, by: str) -> dict[str, Any]:
+        wanted = {**(asked.args if whole is None else whole), **changes}
+        return Decision(approval=asked.id, type="edit", by=by, comment=comment, args=wanted).plain()
+
+    _answer(context, approval, answer, name=name, no_run=no_run, artifacts=artifacts)
+
+
+@app.command("respond", epilog=EPILOG)
+@guarded
+def respond(
+    context: typer.Context,
+    approval: Id,
+    text: Annotated[str, typer.Argument(help="What is to be done first; the planner gets it.")],
+    *,
+    name: As = None,
+    no_run: NoRun = False,
+    artifacts: Artifacts = DEFAULT_ARTIFACTS,
+) -> None:
+    """Ask for something else first; a new plan is made, and what is done is kept.
+
+    Example: gatepost approval respond apr_1a "get the penetration test report" --as alice
+    """
+    _answer(
+        context, approval, lambda asked, by: asked.respond(text, by=by), name=name, no_run=no_run, artifacts=artifacts
+    )
+
+
+def _answer(
+    context: typer.Context, approval: str, answer: Answer, *, name: str | None, no_run: bool, artifacts: Path
+) -> None:
+    from gatepost.service.cli.carry import carry_on
+
+    with opened(context) as desk:
+        row = desk.run(_row(desk, approval))
+        made = answer(ApprovalRequest.model_validate(row["request"]), acting(name).actor)
+        decision = Decision.model_validate({**made, "channel": "cli", "authenticated": authenticated(name)})
+        recorded = desk.graph.decide(decision)
+        if recorded.repeated:
+            said = recorded.decision
+            terminal.hint(f"already recorded: {said.type} by {said.by} at {terminal.safe(recorded.at)}")
+        if no_run:
+            terminal.say(f"recorded: {decision.type} by {decision.by}")
+            return
+        try:
+            carry_on(desk, None, row["run_id"], name=name, artifacts=artifacts, ask=False)
+        except RunOwned as owned:
+            terminal.hint(f"the answer is recorded; it is carried out by the run's owner. {owned}")
+
+
+async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
+    tenant = acting(None).tenant
+    return await desk.checkpointer.approvals.get(await desk.checkpointer.approvals.find(prefix, tenant), tenant)

@@ -1,0 +1,175 @@
+"""`gatepost doctor` and `gatepost migrate`: is everything in place, and what to do where it is not."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gatepost.service import terminal
+from gatepost.service.cli.desk import Json, Options, acting
+from gatepost.service.cli.exits import Exit, guarded
+from gatepost.state.errors import GatepostError
+
+if TYPE_CHECKING:
+    from gatepost.checkpointing.address import Address
+
+SKEW_SECONDS = 2.0
+_PACKAGES = ("gatepost", "langgraph", "langgraph-checkpoint-postgres", "langchain-core", "psycopg", "cedarpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    said: str
+    cure: str = ""
+
+
+@guarded
+def doctor(
+    context: typer.Context,
+    *,
+    stop_server: Annotated[bool, typer.Option("--stop-server", help="Stop the embedded server and leave.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at this machine, the database and what waits on it; say what is wrong and what to do.
+
+    Exits with 7 when something is wrong.
+
+    Example: gatepost doctor
+    """
+    if stop_server:
+        _stop()
+        return
+    findings = [_python(), _packages(), *_database(context.obj)]
+    if as_json:
+        terminal.as_json([{"name": f.name, "ok": f.ok, "said": f.said, "cure": f.cure} for f in findings])
+    else:
+        for finding in findings:
+            terminal.say(f"{'✓' if finding.ok else '✗'} {finding.name}: {finding.said}")
+            if finding.cure:
+                terminal.say(f"    → {finding.cure}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(Exit.DATABASE)
+
+
+@guarded
+def migrate(
+    context: typer.Context,
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit with 7 when something is missing.")
+    ] = False,
+) -> None:
+    """Bring the database up to date. Safe to run again, and from many processes at once.
+
+    Example: gatepost migrate --check
+    """
+    from gatepost.checkpointing import migrate as migrations
+    from gatepost.checkpointing.address import resolve
+
+    address = resolve(context.obj.database)
+    names = migrations.pending(address) if check else migrations.migrate(address)
+    for name in names:
+        terminal.say(f"{'missing' if check else 'applied'} {name}")
+    if not names:
+        terminal.hint(f"{address.shown} is up to date")
+    elif check:
+        raise typer.Exit(Exit.DATABASE)
+
+
+def _stop() -> None:
+    from gatepost.checkpointing.embedded import default_home
+    from gatepost.checkpointing.embedded import stop_server as stop
+
+    terminal.say("stopped" if stop(default_home()) else "it was not running")
+
+
+def _python() -> Finding:
+    return Finding("python", ok=True, said=f"{platform.python_version()} on {platform.system()}")
+
+
+def _packages() -> Finding:
+    try:
+        said = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    except PackageNotFoundError as error:
+        return Finding("packages", ok=False, said=str(error), cure="install gatepost again, into one environment")
+    return Finding("packages", ok=True, said=said)
+
+
+def _database(options: Options) -> Iterator[Finding]:
+    from gatepost.checkpointing.address import check, resolve
+    from gatepost.checkpointing.migrate import pending
+
+    try:
+        address = resolve(options.database)
+        check(address)
+        missing = pending(address)
+    except GatepostError as error:
+        yield Finding("database", ok=False, said=str(error), cure="correct that, then run `gatepost doctor` again")
+        return
+    yield Finding("database", ok=True, said=f"{address.shown} answers")
+    if missing:
+        yield Finding("migrations", ok=False, said=f"missing: {', '.join(missing)}", cure="gatepost migrate")
+        return
+    yield Finding("migrations", ok=True, said="up to date")
+    yield from _inside(address)
+
+
+def _inside(address: Address) -> Iterator[Finding]:
+    from gatepost.checkpointing.health import Health
+    from gatepost.checkpointing.open import Checkpointer
+    from gatepost.checkpointing.runs import Lease
+
+    tenant = acting(None).tenant
+    with Checkpointer(address, lease=Lease()) as checkpointer:
+        health = Health(checkpointer.pools)
+        asked = datetime.now(UTC)
+        server = checkpointer.bridge.run(health.server())
+        runs = checkpointer.bridge.run(health.runs(tenant))
+        waiting = checkpointer.bridge.run(health.waiting(tenant))
+    yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
+    yield _role(server)
+    yield _clock(server, asked)
+    yield from _work(runs, waiting)
+
+
+def _role(server: dict[str, Any]) -> Finding:
+    strong = server["rolsuper"] or server["rolbypassrls"]
+    cure = (
+        "the application must not be able to skip row security: gatepost migrate, then look at the role"
+        if strong
+        else ""
+    )
+    return Finding("role", ok=not strong, said=f"acts as {server['role']}", cure=cure)
+
+
+def _clock(server: dict[str, Any], asked: datetime) -> Finding:
+    skew = abs((server["now"] - asked).total_seconds())
+    ok = skew < SKEW_SECONDS
+    cure = "" if ok else "run NTP here and on the server; leases and expiries go by the server's clock"
+    return Finding("clock", ok=ok, said=f"the database's differs from ours by {skew:.1f} s", cure=cure)
+
+
+def _work(runs: dict[str, Any], waiting: dict[str, Any]) -> Iterator[Finding]:
+    said = f"{runs['unfinished']} unfinished, {runs['blocked']} blocked, {waiting['approvals']} open approvals"
+    yield Finding("runs", ok=True, said=said)
+    if runs["unmoved"]:
+        ids = ", ".join(runs["unmoved"][:5])
+        yield Finding("unmoved", ok=False, said=f"nobody moves {ids}", cure=f"gatepost run resume {runs['unmoved'][0]}")
+    if runs["parked"]:
+        ids = ", ".join(runs["parked"][:5])
+        yield Finding(
+            "parked", ok=False, said=f"only a person can move {ids}", cure=f"gatepost run show {runs['parked'][0]}"
+        )
+    if waiting["doubts"]:
+        said = f"nobody knows whether {len(waiting['doubts'])} effects happened"
+        yield Finding("doubt", ok=False, said=said, cure="gatepost approval list, and find out")

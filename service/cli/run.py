@@ -1,0 +1,237 @@
+"""`gatepost run`: start, list, show and resume runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gatepost.service import terminal
+from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, Artifacts, As, Desk, Json, Limit, acting, opened
+from gatepost.service.cli.exits import EPILOG, Exit, guarded
+from gatepost.service.cli.values import read_object, read_pairs
+from gatepost.state.errors import CallerMistake
+from gatepost.state.ids import new_run_id, run_id_of
+from gatepost.state.status import RunStatus
+
+app = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+    epilog=EPILOG,
+    help="Start a run, or look after the ones there are.\n\n"
+    'Example: [bold]gatepost run --goal "vendor onboarding review" --set vendor=northwind-analytics[/]',
+)
+
+Goal = Annotated[str | None, typer.Option("--goal", "-g", help="What is to be done. `gatepost workflow list` shows.")]
+Input = Annotated[str | None, typer.Option("--input", metavar="JSON|@FILE", help="The run's input.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One value of the input; repeat.")]
+Id = Annotated[str | None, typer.Option("--id", help="The run's id; the same id and input again goes on with it.")]
+NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask at the terminal.")]
+
+
+@app.callback()
+@guarded
+def short(
+    context: typer.Context,
+    *,
+    goal: Goal = None,
+    given: Input = None,
+    pairs: Set = None,
+    run_id: Id = None,
+    name: As = None,
+    artifacts: Artifacts = DEFAULT_ARTIFACTS,
+    no_input: NoInput = False,
+) -> None:
+    """Start a run, or look after the ones there are."""
+    if context.invoked_subcommand is None:
+        _start(context, goal, given, pairs, run_id=run_id, name=name, artifacts=artifacts, ask=not no_input)
+    elif goal is not None:
+        raise CallerMistake(f"--goal goes with `run` or `run start`, not with `run {context.invoked_subcommand}`.")
+
+
+@app.command("start", epilog=EPILOG)
+@guarded
+def start(
+    context: typer.Context,
+    *,
+    goal: Goal = None,
+    given: Input = None,
+    pairs: Set = None,
+    run_id: Id = None,
+    name: As = None,
+    artifacts: Artifacts = DEFAULT_ARTIFACTS,
+    no_input: NoInput = False,
+) -> None:
+    """Start a run and follow it until it ends or waits for a person.
+
+    Example: gatepost run start --goal "vendor onboarding review"
+    """
+    _start(context, goal, given, pairs, run_id=run_id, name=name, artifacts=artifacts, ask=not no_input)
+
+
+@app.command("resume", epilog=EPILOG)
+@guarded
+def resume(
+    context: typer.Context,
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="The run; may be abbreviated.")],
+    *,
+    name: As = None,
+    artifacts: Artifacts = DEFAULT_ARTIFACTS,
+    no_input: NoInput = False,
+) -> None:
+    """Go on with a run whose process died, or that was interrupted. Asks nothing that is answered.
+
+    Example: gatepost run resume run_4f
+    """
+    from gatepost.service.cli.carry import carry_on
+
+    with opened(context) as desk:
+        found = desk.run(desk.checkpointer.runs.find(run_id, acting(name).tenant))
+        carry_on(desk, None, found, name=name, artifacts=artifacts, ask=not no_input)
+
+
+@app.command("list", epilog=EPILOG)
+@guarded
+def list_runs(
+    context: typer.Context,
+    *,
+    status: Annotated[RunStatus | None, typer.Option(help="Only runs that stand so.")] = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """The runs there are, newest first.
+
+    Example: gatepost run list --status blocked
+    """
+    with opened(context) as desk:
+        rows = desk.run(desk.checkpointer.runs.list(acting(None).tenant, status=status, limit=limit))
+    if as_json:
+        terminal.as_json(rows)
+        return
+    terminal.table(
+        ("id", "status", "goal", "started", "why"),
+        [(row["run_id"], row["status"], row["goal"], row["created_at"], row["reason"]) for row in rows],
+        empty='no runs yet. Start one: gatepost run --goal "vendor onboarding review"',
+    )
+
+
+@app.command("show", epilog=EPILOG)
+@guarded
+def show(
+    context: typer.Context,
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="The run; may be abbreviated.")],
+    *,
+    artifact: Annotated[str | None, typer.Option(metavar="NAME", help="Print this artifact and nothing else.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Where a run stands: its steps, what it waits for, its effects and artifacts, and who moves it next.
+
+    Example: gatepost run show run_4f --artifact onboarding_decision.json
+    """
+    with opened(context) as desk:
+        found = desk.run(_report(desk, run_id))
+    if artifact is not None:
+        _print_artifact(found, artifact)
+    elif as_json:
+        terminal.as_json(found)
+    else:
+        _print_report(found)
+
+
+def _start(
+    context: typer.Context,
+    goal: str | None,
+    given: str | None,
+    pairs: list[str] | None,
+    *,
+    run_id: str | None,
+    name: str | None,
+    artifacts: Path,
+    ask: bool,
+) -> None:
+    from gatepost.service.cli.carry import carry_on
+
+    if goal is None:
+        raise CallerMistake('say what is to be done: gatepost run --goal "…" (`gatepost workflow list` shows goals).')
+    data = {**(read_object(given, what="--input") if given else {}), **read_pairs(pairs or [])}
+    chosen = run_id_of(run_id) if run_id is not None else new_run_id()
+    with opened(context) as desk:
+        desk.graph.equipment.catalog.for_goal(goal)
+        carry_on(desk, {"goal": goal, "input": data}, chosen, name=name, artifacts=artifacts, ask=ask)
+
+
+async def _report(desk: Desk, prefix: str) -> dict[str, Any]:
+    tenant = acting(None).tenant
+    checkpointer = desk.checkpointer
+    run_id = await checkpointer.runs.find(prefix, tenant)
+    row = await checkpointer.runs.get(run_id, tenant)
+    board = await checkpointer.history.board(run_id, plan_version=row["plan_version"], run_input=row["input"])
+    planned = [step.id for step in board.plan.steps] if board.plan else []
+    steps = list(dict.fromkeys([*planned, *board.records]))
+    approvals = await checkpointer.approvals.list(tenant, status=None, run_id=run_id, limit=1000)
+    return {
+        **{name: row[name] for name in _SHOWN},
+        "next": who_is_next(row, [found["approval_id"] for found in approvals if found["status"] == "open"]),
+        "steps": [board.record(step).plain() | {"status": board.status(step)} for step in steps],
+        "approvals": approvals,
+        "effects": await checkpointer.history.effects(run_id),
+        "artifacts": await checkpointer.history.artifacts(run_id),
+    }
+
+
+_SHOWN = (
+    "run_id", "goal", "workflow", "input", "status", "reason", "requested_by", "plan_version", "seq", "owner", "epoch",
+    "lease_expires_at", "created_at", "updated_at", "finished_at",
+)  # fmt: skip
+
+
+def who_is_next(row: dict[str, Any], open_approvals: list[str]) -> str:
+    """Who moves a run next, in one sentence."""
+    status = RunStatus(row["status"])
+    if row["finished_at"] is not None:
+        return "nobody: it has ended"
+    if row["owner"] is not None and row["lease_expires_at"] > row["now"]:
+        return f"its owner {row['owner']}, whose lease runs until {row['lease_expires_at']:%H:%M:%S}"
+    if status is RunStatus.BLOCKED and open_approvals:
+        return f"a person: {', '.join(open_approvals)}"
+    if status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.BLOCKED):
+        return f"whoever goes on with it: gatepost run resume {row['run_id']}"
+    return "an operator"
+
+
+def _print_report(found: dict[str, Any]) -> None:
+    terminal.say(f"{found['run_id']}  {found['status']}" + (f": {found['reason']}" if found["reason"] else ""))
+    terminal.say(f"goal     {found['goal']} ({found['workflow']}), asked for by {found['requested_by']}")
+    terminal.say(f"plan     v{found['plan_version']}, transition {found['seq']}")
+    terminal.say(f"next     {found['next']}\n")
+    terminal.table(
+        ("step", "status", "result", "why"),
+        [(step["step"], step["status"], step.get("label"), step.get("reason")) for step in found["steps"]],
+        empty="no plan yet",
+    )
+    if found["approvals"]:
+        terminal.say("")
+        terminal.table(
+            ("approval", "step", "status", "answer", "by"),
+            [(a["approval_id"], a["step_id"], a["status"], a["type"], a["principal"]) for a in found["approvals"]],
+            empty="",
+        )
+    if found["effects"]:
+        terminal.say("")
+        terminal.table(
+            ("effect", "step", "tool", "state", "attempts"),
+            [(e["key"], e["step_id"], e["tool"], e["state"], e["attempts"]) for e in found["effects"]],
+            empty="",
+        )
+    for artifact in found["artifacts"]:
+        terminal.say(f"\nartifact {artifact['name']} v{artifact['version']} {artifact['sha256']}")
+
+
+def _print_artifact(found: dict[str, Any], name: str) -> None:
+    named = [artifact for artifact in found["artifacts"] if artifact["name"] == name]
+    if not named:
+        names = ", ".join(artifact["name"] for artifact in found["artifacts"]) or "none"
+        terminal.err().print(f"error: run {found['run_id']} has no artifact {name!r}; it has {names}.", markup=False)
+        raise typer.Exit(Exit.NOT_FOUND)
+    typer.echo(named[-1]["content"])
