@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 
 _END = object()
+_INSIDE = "a sync door was used inside async work of the same graph; await the async one"
 
 
 class Bridge:
@@ -44,14 +45,19 @@ class Bridge:
         """
         if self._thread is threading.current_thread():
             work.close()
-            raise RuntimeError("a sync door was used inside async work of the same graph; await the async one")
+            raise RuntimeError(_INSIDE)
         return _wait(asyncio.run_coroutine_threadsafe(work, self.loop))
 
     def iterate(self, stream: AsyncIterator[T]) -> Iterator[T]:
         """Drive an async iterator from sync code, one item at a time and in one task.
 
         The next item is worked on when it is asked for, so a caller who stops looking stops the run.
+
+        Raises:
+            RuntimeError: called from the bridge's own loop, where waiting would be for ever.
         """
+        if self._thread is threading.current_thread():
+            raise RuntimeError(_INSIDE)
         asked: asyncio.Queue[Literal["next", "stop"]] = asyncio.Queue()
         made: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -67,7 +73,11 @@ class Bridge:
         async def following() -> Any:
             asked.put_nowait("next")
             item = asyncio.ensure_future(made.get())
-            await asyncio.wait({item, asyncio.wrap_future(driver)}, return_when=asyncio.FIRST_COMPLETED)
+            driving = asyncio.wrap_future(driver)
+            driving.add_done_callback(
+                lambda done: done.cancelled() or done.exception()
+            )  # _wait(driver) tells the caller
+            await asyncio.wait({item, driving}, return_when=asyncio.FIRST_COMPLETED)
             if item.done():
                 return item.result()
             item.cancel()

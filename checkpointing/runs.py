@@ -139,7 +139,11 @@ class Runs:
         """
         owner = owner_name()
         row = await self._take(run_id, tenant, owner)
-        session = await self._open(row, owner=owner, actor=actor)
+        try:
+            session = await self._open(row, owner=owner, actor=actor)
+        except BaseException:  # cancelled, or a plan that cannot be read: nobody holds the run
+            await asyncio.shield(self._let_go(run_id, row["epoch"]))
+            raise
         beat = asyncio.create_task(self._heartbeat(session))
         try:
             yield session
@@ -204,11 +208,14 @@ class Runs:
     async def _release(self, session: RunSession) -> None:
         if session.lost:
             return
-        async with self._pools.connection() as connection:
-            params = {"run_id": session.run.run_id, "epoch": session.epoch}
-            row = await (await connection.execute(query("run.release"), params)).fetchone()
+        row = await self._let_go(session.run.run_id, session.epoch)
         if row is not None:
             session.status = RunStatus(row["status"])
+
+    async def _let_go(self, run_id: str, epoch: int) -> dict[str, Any] | None:
+        async with self._pools.connection() as connection:
+            params = {"run_id": run_id, "epoch": epoch}
+            return await (await connection.execute(query("run.release"), params)).fetchone()
 
 
 def owner_name() -> str:

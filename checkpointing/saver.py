@@ -29,7 +29,7 @@ from langgraph.checkpoint.base import id as uuid6_clock
 from langgraph.checkpoint.postgres.base import BasePostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import TASKS
-from psycopg import AsyncCursor, Capabilities
+from psycopg import AsyncCursor, Capabilities, Error
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -137,7 +137,7 @@ class GatepostSaver(ThreadSaver):
                 return
             try:
                 await self._write_finished(session, ready)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, Error):
                 return  # nothing is lost yet: the superstep's own transaction carries it
             except LostRun as error:
                 session.lost = str(error)

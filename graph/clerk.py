@@ -34,7 +34,9 @@ class GraphClerk:
         try:
             args = _result(tool, decision) if request.kind == "doubt" else tool.normalise(decision.args)
         except (InvalidArguments, InvalidValue, ValidationError) as error:
-            raise InvalidDecision(f"the edit of {request.id} cannot be used: {error} Nothing was recorded.") from None
+            raise InvalidDecision(
+                f"the edit of {request.id} cannot be used: {str(error).rstrip('.')}. Nothing was recorded."
+            ) from None
         return decision.model_copy(update={"args": args})
 
     def authorise(self, request: ApprovalRequest, decision: Decision) -> str:

@@ -11,6 +11,7 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextvars import Context
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -26,9 +27,9 @@ from gatepost.graph import door, view
 from gatepost.graph.clerk import GraphClerk
 from gatepost.graph.context import RunContext
 from gatepost.nodes.visit import Equipment
-from gatepost.state.approval import Decision
+from gatepost.state.approval import Decision, decision_of
 from gatepost.state.canonical import digest_of
-from gatepost.state.errors import DoorClosed, RunOwned, UnknownVersion
+from gatepost.state.errors import CallerMistake, DoorClosed, RunOwned, UnknownVersion
 from gatepost.state.status import RunStatus
 
 _INVOKED = "gatepost_invoked"
@@ -83,19 +84,28 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             LostRun: another owner took the run over while this one moved it.
         """
         invoked = options.pop(_INVOKED, False)
+        if self.checkpointer is not self.saver or "checkpoint_during" in options:
+            raise DoorClosed("another checkpointer, or checkpoint_during, would run effects that are not written down.")
         door.durable(durability)
-        entry = door.admit(input, ensure_config(merge_configs(self.config, config)))
+        # In a context of its own: inside another graph's node, LangChain would mix that graph's config in.
+        config = Context().run(lambda: ensure_config(merge_configs(self.config, config)))
+        entry = door.admit(input, config)
         who = context or RunContext()
         recorded = await self._prepare(entry, who)
         options.update(context=who, interrupt_before=door.gates(interrupt_before), durability="sync")
         again = True
         while again:
-            async with self._held(entry, who, recorded) as session:
-                stream = super().astream(_engine_input(session), _engine_config(entry, session), **options)
-                async with aclosing(cast("Any", stream)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk if invoked else await self._shown(chunk, session)
-                paused = session is not None and session.status is RunStatus.BLOCKED
+            try:
+                async with self._held(entry, who) as session:
+                    stream = super().astream(_engine_input(session), _engine_config(entry, session), **options)
+                    async with aclosing(cast("Any", stream)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk if invoked else await self._shown(chunk, session)
+                    paused = session is not None and session.status is RunStatus.BLOCKED
+            except RunOwned:
+                if recorded is None:
+                    raise
+                break  # the answer is recorded, and the owner carries it out: the engine is not ours to enter
             # An answer that came while the engine was pausing left the run queued: it is ours to go on.
             again = session is not None and paused and session.status is RunStatus.QUEUED
         if invoked:
@@ -135,7 +145,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         Raises:
             CallerMistake: unknown, not allowed, malformed, too late, or decided otherwise.
         """
-        who = context or RunContext()
+        decision, who = decision_of(decision), context or RunContext()
         row = await self.saver.approvals.get(decision.approval, who.tenant)
         if run_id is not None and row["run_id"] != run_id:
             raise DoorClosed(
@@ -222,10 +232,8 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         )
 
     @asynccontextmanager
-    async def _held(
-        self, entry: door.Entry, who: RunContext, recorded: Recorded | None
-    ) -> AsyncIterator[RunSession | None]:
-        """The run's lease; None when nothing is to be moved: it has ended, or another owner carries the answer out."""
+    async def _held(self, entry: door.Entry, who: RunContext) -> AsyncIterator[RunSession | None]:
+        """The run's lease; None when nothing is to be moved: it has ended."""
         runs = self.saver.runs
         row = await runs.get(entry.run_id, who.tenant)
         if ended(row):
@@ -235,10 +243,10 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         try:
             held = runs.hold(entry.run_id, who.tenant, actor=who.actor)
             session = await held.__aenter__()
-        except RunOwned:
-            if recorded is None or not recorded.repeated:
+        except CallerMistake:
+            if not ended(await runs.get(entry.run_id, who.tenant)):
                 raise
-            yield None
+            yield None  # it ended while we waited for it
             return
         try:
             yield session

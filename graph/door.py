@@ -25,7 +25,8 @@ from gatepost.state.values import storable, storable_text
 
 GATES = ("approval",)
 """Nodes the compiled graph pauses before."""
-_PUBLIC = frozenset({"thread_id", "checkpoint_ns", "checkpoint_id"})
+_STREAMING = "__pregel_stream_messages_v2"
+"""The one internal key that is let in: `stream_events` v3 sets it, and it only shapes what is streamed."""
 _INPUT = frozenset({"goal", "input"})
 
 
@@ -112,7 +113,7 @@ def _asked(given: object) -> Asked:
             "state. Put your data under 'input'."
         )
     goal = storable_text(given.get("goal"), where="the goal")
-    data = given.get("input") or {}
+    data = {} if (data := given.get("input")) is None else data
     storable(data, where="the input")
     if not isinstance(data, dict):
         raise InvalidValue(f"the input is a {type(data).__name__}, not a dict.")
@@ -148,15 +149,18 @@ def _closed(place: Mapping[str, Any]) -> None:
         )
     if place.get("checkpoint_ns"):
         raise DoorClosed("a Gatepost graph has no subgraph namespaces; leave checkpoint_ns out.")
-    if private := sorted(name for name in place if name.startswith("__")):
+    if place.get("checkpoint_map"):
+        raise DoorClosed("checkpoint_map addresses the past, as checkpoint_id does; leave it out to go on.")
+    if private := sorted(name for name in map(str, place) if name.startswith("__") and name != _STREAMING):
         raise DoorClosed(f"{', '.join(private)} is internal to the engine; leave it out of the config.")
 
 
 def _own(config: RunnableConfig, run_id: RunId, place: Mapping[str, Any]) -> RunnableConfig:
     """The config that the engine gets: our own run_id, because an equal one makes LangGraph resume past a gate."""
-    storable({name: value for name, value in place.items() if _primitive(value)}, where="configurable")
+    storable({name: value if _primitive(value) else None for name, value in place.items()}, where="configurable")
     metadata = {**(config.get("metadata") or {}), "run_id": str(uuid.uuid4())}
-    storable({name: value for name, value in metadata.items() if _primitive(value)}, where="the config's metadata")
+    noted = {name: value if _primitive(value) else None for name, value in metadata.items()}
+    storable(noted, where="the config's metadata")
     return {**config, "metadata": metadata, "configurable": {**place, "thread_id": run_id}}
 
 

@@ -21,8 +21,9 @@ def route(state: RunState) -> list[Send] | Room:
     frontier = state.get("frontier") or {}
     if running := [entry for entry in frontier.values() if entry["status"] == StepStatus.RUNNING]:
         return [Send("executor", entry) for entry in running]
-    if state.get("approvals") and not state.get("planning"):
+    ending = state.get("ending")
+    if state.get("approvals") and (ending or not state.get("planning")):
         return "approval"
-    if ending := state.get("ending"):
+    if ending:
         return "compensator" if ending.get("compensate") else "finalizer"
     return "planner"

@@ -40,6 +40,8 @@ class _Unauthorised(Exception):
 async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     """One visit: one step, from authority to outcome. `task` is its entry of the frontier."""
     step_id: str = task["step"]
+    if step_id not in visit.board.records:
+        return {"signals": [{"kind": "refused", "step": step_id, "reason": "the gate never dispatched it"}]}
     record = visit.board.record(step_id)
     try:
         step, tool = _planned(visit, step_id)

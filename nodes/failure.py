@@ -53,10 +53,17 @@ def _of_status(error: httpx.HTTPStatusError) -> tuple[Failure, bool]:
 
 
 def _failure(kind: str, error: BaseException, *, retry_after: float | None = None) -> Failure:
-    text = str(error) or "no message"
+    text = _text(error) or "no message"
     return Failure.model_validate(
         {"kind": kind, "message": printable(f"{type(error).__name__}: {text}", limit=1000), "retry_after": retry_after}
     )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 (somebody else's __str__ may raise anything)
+        return ""
 
 
 def _seconds(header: str | None) -> float | None:

@@ -8,7 +8,7 @@ from gatepost.checkpointing.approvals import decision_in
 from gatepost.nodes.visit import Visit
 from gatepost.nodes.workflow import Conclusion, Ending
 from gatepost.state.channels import RunState
-from gatepost.state.errors import GatepostError
+from gatepost.state.errors import GatepostError, InvalidValue
 from gatepost.state.status import RunStatus
 from gatepost.state.values import printable, storable
 
@@ -55,7 +55,10 @@ async def _ending(state: RunState, visit: Visit, status: RunStatus, reason: str)
 def _checked(conclusion: Conclusion) -> Conclusion:
     storable(dict(conclusion.outcome), where="the outcome")
     for artifact in conclusion.artifacts:
-        storable(artifact.content, where=f"artifact {artifact.name}")
+        storable(artifact.plain(), where="an artifact")
+    named = [(artifact.name, artifact.version) for artifact in conclusion.artifacts]
+    if len(set(named)) < len(named):
+        raise InvalidValue("two artifacts have the same name and version. Give each version a number of its own.")
     return conclusion
 
 

@@ -154,8 +154,8 @@ def cedar_value(value: JsonValue) -> Any:
         members = {key: cedar_value(member) for key, member in value.items() if not key.startswith("__")}
         return {key: member for key, member in members.items() if member is not None}
     if isinstance(value, list):
-        members = [cedar_value(member) for member in value]
-        return None if None in members else members  # a set without a member would be another set
+        listed = [cedar_value(member) for member in value]
+        return None if None in listed else listed  # a set without a member would be another set
     if isinstance(value, float):
         exact = Decimal(str(value))
         fits = abs(exact) < 10**14 and exact == round(exact, 4)  # in this order: round() raises beyond 28 digits

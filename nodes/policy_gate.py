@@ -34,6 +34,7 @@ async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
     gate = _Gate(state, visit)
     gate.settle()
     gate.hear()
+    gate.ask_again()
     if gate.ending is None and gate.planning is None:
         gate.dispatch_ready()
     gate.end()
@@ -56,11 +57,9 @@ class _Gate:
     # what came back
 
     def settle(self) -> None:
-        """Take settled steps off the frontier; a failure ends the run, doubt asks a person."""
+        """Take settled steps off the frontier; a failure ends the run."""
         for step_id, entry in list(self.frontier.items()):
             status = StepStatus(entry["status"])
-            if status is StepStatus.IN_DOUBT and "approval" not in entry:
-                self._ask_about_doubt(step_id)
             if status not in STEP_SETTLED:
                 continue
             del self.frontier[step_id]
@@ -79,8 +78,22 @@ class _Gate:
                 self._replan("step", signal["step"], signal["text"])
             elif kind == "planned":
                 self._reconcile()
+            elif kind == "refused":
+                self._take_back(signal["step"])
             elif kind == "exhausted":
                 self._exhausted()
+
+    def ask_again(self) -> None:
+        """A step whose question is gone without an answer waits for nobody: it is judged anew, or asked about anew."""
+        for step_id, entry in list(self.frontier.items()):
+            if entry.get("approval") in self.approvals:
+                continue
+            if entry["status"] == StepStatus.IN_DOUBT:
+                self._ask_about_doubt(step_id)
+            elif entry["status"] == StepStatus.BLOCKED:
+                del self.frontier[step_id]
+                record = self.visit.board.record(step_id)
+                self._note(record.to(StepStatus.PENDING, approval=None, reason="its question is no longer asked"))
 
     def _hear_answer(self, signal: Mapping[str, Any]) -> None:
         self.approvals.pop(signal["approval"], None)
@@ -124,6 +137,14 @@ class _Gate:
             record, tool, args, judgement, approval=decision.approval, reason=_said(_PAST[decision.type], decision)
         )
 
+    def _take_back(self, step_id: str) -> None:
+        """A dispatch that the gate did not make: the step stands where its record says, not on the frontier."""
+        self.frontier.pop(step_id, None)
+        for approval_id, data in self.approvals.items():
+            if data["step"] == step_id:
+                status = self.visit.board.status(step_id)
+                self.frontier[step_id] = {"status": status.value, "approval": approval_id}
+
     def _replan(self, source: str, who: str, text: str) -> None:
         said = {"source": source, "who": who, "text": text}
         self.responses.append(said)
@@ -165,6 +186,8 @@ class _Gate:
         board = self.visit.board
         while (ready := board.ready()) and self.ending is None:
             for step in ready:
+                if self.ending is not None:
+                    return
                 record = board.record(step.id).model_copy(
                     update={"plan_version": board.plan.version if board.plan else 1, "tool": step.tool}
                 )
@@ -322,7 +345,12 @@ class _Gate:
             self._end(RunStatus.STRANDED, f"nothing can move {', '.join(left[:10])}: what they need did not succeed")
 
     def _call_off(self) -> None:
-        """A run that ends takes back its questions; doubt is never taken back."""
+        """A run that ends takes back its questions and what it has not started; doubt is never taken back."""
+        for step_id, entry in list(self.frontier.items()):
+            if entry["status"] == StepStatus.RUNNING:
+                del self.frontier[step_id]
+                record = self.visit.board.record(step_id)
+                self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
         for approval_id, data in list(self.approvals.items()):
             if data.get("kind") == "doubt":
                 continue

@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
 import anyio
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError, create_model
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from gatepost.state.effect import EffectClass, OnDoubt
 from gatepost.state.errors import CallerMistake, InvalidValue
@@ -26,6 +27,7 @@ from gatepost.state.values import storable
 
 P = ParamSpec("P")
 R = TypeVar("R")
+E = TypeVar("E", bound=StrEnum)
 
 _DECIMAL_MAGNITUDE = 1000
 """Powers of ten; written out, a decimal beyond it would fill the memory."""
@@ -136,8 +138,14 @@ class Tool(Generic[P, R]):
             raise InvalidResult(
                 f"tool {self.name!r} returned something else than it declares: {_said(error)}"
             ) from None
-        plain = self.result.dump_python(checked, mode="json", warnings=False)
-        return storable(plain, where=f"the result of {self.name}")
+        where = f"the result of {self.name}"
+        try:
+            # Looked at first, because the dump for JSON makes null of a NaN whose type nobody declared.
+            python = self.result.dump_python(checked, warnings=False)
+            storable(to_jsonable_python(python, bytes_mode="base64", fallback=str), where=where)
+            return storable(self.result.dump_python(checked, mode="json", warnings=False), where=where)
+        except PydanticSerializationError as error:
+            raise InvalidResult(f"tool {self.name!r} returned what is no data: {error}") from None
 
     async def call(self, context: EffectContext, args: Mapping[str, JsonValue]) -> Any:
         """Run the function with a timeout: an async one here, a sync one in a thread.
@@ -230,8 +238,8 @@ def tool(
         return _declare(
             target,
             name=name or target.__name__,
-            effect=EffectClass(effect),
-            on_doubt=OnDoubt(on_doubt),
+            effect=_member(EffectClass, effect, of=target),
+            on_doubt=_member(OnDoubt, on_doubt, of=target),
             version=version,
             timeout=timeout,
             retry=retry,
@@ -241,6 +249,12 @@ def tool(
         )
 
     return declare if function is None else declare(function)
+
+
+def _member(kind: type[E], word: str, *, of: Callable[..., Any]) -> E:
+    if word not in set(kind):
+        raise ToolMistake(f"tool {of.__name__!r}: {word!r} is none of {', '.join(map(repr, map(str, kind)))}.")
+    return kind(word)
 
 
 def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
@@ -277,7 +291,10 @@ def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
 
 
 def _plain(model: BaseModel, *, where: str) -> dict[str, JsonValue]:
-    plain = to_jsonable_python(_decimals(model.model_dump(mode="python")))
+    try:
+        plain = to_jsonable_python(_decimals(model.model_dump(mode="python")))
+    except PydanticSerializationError as error:
+        raise InvalidArguments(f"{where} is no data: {error}") from None
     storable(plain, where=where)
     result: dict[str, JsonValue] = plain
     return result

@@ -81,7 +81,7 @@ class ApprovalRequest(Record):
         """The answer "do not do this"; the run ends as rejected."""
         return Decision(approval=self.id, type="reject", by=by, comment=comment).plain()
 
-    def edit(self, *, by: str, comment: str = "", **changes: JsonValue) -> dict[str, Any]:
+    def edit(self, *, by: str, comment: str = "", **changes: Any) -> dict[str, Any]:
         """The answer "do this, but with these arguments"; arguments not named stay as they are."""
         return Decision(approval=self.id, type="edit", by=by, comment=comment, args={**self.args, **changes}).plain()
 
@@ -128,7 +128,7 @@ def decision_of(answer: object) -> Decision:
         InvalidDecision: unaddressed, unknown type, missing or extra fields; says what would be right.
     """
     if isinstance(answer, Decision):
-        return answer
+        answer = answer.model_dump()
     if not isinstance(answer, dict):
         raise InvalidDecision(f"the answer {answer!r:.80} is addressed to no approval, so it is refused. {_HOW}.")
     if "approval" not in answer:

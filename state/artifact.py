@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from gatepost.state.canonical import checksum
 from gatepost.state.record import Record
 
@@ -14,7 +16,7 @@ class Artifact(Record):
     content: str
     """Text; binary outputs are stored elsewhere and referred to."""
     media_type: str = "application/json"
-    version: int = 1
+    version: int = Field(default=1, ge=1, le=2**31 - 1)
     step: str = "finalizer"
     """What produced it."""
     parents: tuple[str, ...] = ()

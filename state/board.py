@@ -48,15 +48,13 @@ class Board:
         self.records[record.step] = record
         if record.step not in self._position:
             return
-        if before is StepStatus.PENDING and record.status is not StepStatus.PENDING:
-            self._ready.discard(record.step)
+        self._weigh(record.step)
         if (record.status in STEP_SETTLED) != (before in STEP_SETTLED):
             self._unsettled += 1 if before in STEP_SETTLED else -1
-        if record.status in _MET and before not in _MET:
+        if (record.status in _MET) != (before in _MET):
             for dependent in self._dependents.get(record.step, ()):
-                self._unmet[dependent] -= 1
-                if not self._unmet[dependent] and self.status(dependent) is StepStatus.PENDING:
-                    self._ready.add(dependent)
+                self._unmet[dependent] += 1 if before in _MET else -1
+                self._weigh(dependent)
 
     def status(self, step: str) -> StepStatus:
         """The status of a step; pending when nothing is recorded."""
@@ -140,8 +138,14 @@ class Board:
             for need in step.needs:
                 self._dependents.setdefault(need, []).append(step.id)
             self._unsettled += self.status(step.id) not in STEP_SETTLED
-            if not self._unmet[step.id] and self.status(step.id) is StepStatus.PENDING:
-                self._ready.add(step.id)
+            self._weigh(step.id)
+
+    def _weigh(self, step: str) -> None:
+        """A step may become pending again (its approval was voided), and a need may be undone: both ways, then."""
+        if not self._unmet[step] and self.status(step) is StepStatus.PENDING:
+            self._ready.add(step)
+        else:
+            self._ready.discard(step)
 
 
 def _holds(step: Step, board: Board) -> bool:

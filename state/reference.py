@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from jsonpointer import JsonPointerException, resolve_pointer
+from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import JsonValue
 
 RUN_INPUT = "input"
@@ -77,7 +77,15 @@ def point(text: str, lookup: Callable[[str], JsonValue]) -> JsonValue:
     """
     step, pointer = parse_ref(text)
     try:
-        found: JsonValue = resolve_pointer(lookup(step), pointer)
+        return _walk(lookup(step), JsonPointer(pointer))
     except JsonPointerException as error:
         raise Unresolvable(f"reference {text!r}: the output of {step!r} has nothing there ({error})") from None
+
+
+def _walk(found: JsonValue, pointer: JsonPointer) -> JsonValue:
+    """Only lists and objects have members; the library would also index a text, and take `-` for one past the end."""
+    for part in pointer.parts:
+        if not isinstance(found, dict | list) or (isinstance(found, list) and part == "-"):
+            raise JsonPointerException(f"no member {part!r}")
+        found = pointer.walk(found, part)
     return found
