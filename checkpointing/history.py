@@ -42,7 +42,8 @@ class History:
     ) -> Board:
         """Plan and steps of a run as of a transition (None: as of now)."""
         plan = await self.plan(run_id, plan_version) if plan_version else None
-        return Board(plan, (change.record for change in await self.steps(run_id, seq=seq)), run_input=run_input)
+        changes = sorted(await self.steps(run_id, seq=seq), key=lambda change: change.seq)
+        return Board(plan, (change.record for change in changes), run_input=run_input)
 
     async def plan(self, run_id: str, version: int) -> Plan:
         """A plan version.

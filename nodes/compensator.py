@@ -7,7 +7,6 @@ ledger, so a compensator that was killed goes on where it was.
 from __future__ import annotations
 
 from datetime import datetime
-from graphlib import TopologicalSorter
 from typing import Any
 
 from pydantic import JsonValue
@@ -40,11 +39,11 @@ async def compensator(state: RunState, visit: Visit) -> dict[str, Any]:
 
 
 def next_undo(visit: Visit) -> StepRecord | None:
-    """The succeeded step that has an undo and that nothing still done depends on."""
-    plan = visit.board.plan
-    order = list(TopologicalSorter({step.id: step.needs for step in plan.steps}).static_order()) if plan else []
-    for step_id in reversed(order):
-        record = visit.board.record(step_id)
+    """The succeeded step that has an undo and that nothing still done depends on: the last that came to its end.
+
+    Not only steps of the plan in force: what an earlier version did was done all the same.
+    """
+    for record in reversed(visit.board.records.values()):
         tool = visit.tool(record.tool)
         if record.status in (StepStatus.SUCCEEDED, StepStatus.COMPENSATING) and tool.compensate is not None:
             return record

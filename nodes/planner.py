@@ -47,7 +47,7 @@ def _first(visit: Visit) -> dict[str, Any]:
 async def _plan(state: RunState, visit: Visit) -> dict[str, Any]:
     version = state.get("plan_version", 0) + 1
     if version > MAX_PLANS:
-        return _give_up(f"the planner made {MAX_PLANS} plans and wants another; stopped there")
+        return _give_up(visit, f"the planner made {MAX_PLANS} plans and wants another; stopped there")
     try:
         answer = await next_plan(visit.workflow.strategy, situation(state, visit))
         if answer is None:
@@ -55,9 +55,9 @@ async def _plan(state: RunState, visit: Visit) -> dict[str, Any]:
         plan = plan_of(answer).model_copy(update={"version": version})
         fit(plan, visit.tools, visit.board)
     except GatepostError as error:
-        return _give_up(str(error))
+        return _give_up(visit, str(error))
     except Exception as error:  # noqa: BLE001 (a strategy may raise anything; it becomes state)
-        return _give_up(f"{type(error).__name__}: {error}")
+        return _give_up(visit, f"{type(error).__name__}: {error}")
     visit.session.stage_plan(visit.task, plan)
     return {"planning": None, "plan_version": version, "signals": [{"kind": "planned"}], "counters": {"plans": 1}}
 
@@ -102,6 +102,8 @@ def _misfits(plan: Plan, step_id: str, tools: Mapping[str, AnyTool], board: Boar
     return []
 
 
-def _give_up(reason: str) -> dict[str, Any]:
-    ending = {"status": RunStatus.FAILED.value, "reason": f"no plan: {printable(reason, limit=1000)}"}
+def _give_up(visit: Visit, reason: str) -> dict[str, Any]:
+    undo = RunStatus.FAILED in visit.workflow.compensate_on
+    reason = f"no plan: {printable(reason, limit=1000)}"
+    ending = {"status": RunStatus.FAILED.value, "reason": reason, "compensate": undo}
     return {"planning": None, "ending": ending}

@@ -11,22 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import JsonValue
-
 from gatepost.nodes import doubt
-from gatepost.nodes.policy import Judgement, Verdict
-from gatepost.nodes.tool import AnyTool, InvalidArguments
+from gatepost.nodes.judging import Judging
+from gatepost.nodes.policy import Verdict
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest, Decision
-from gatepost.state.canonical import digest_of
 from gatepost.state.channels import RunState
-from gatepost.state.effect import fingerprint_of, key_of
-from gatepost.state.errors import InvalidValue
-from gatepost.state.ids import new_approval_id
-from gatepost.state.plan import Step
-from gatepost.state.reference import Unresolvable
 from gatepost.state.status import STEP_SETTLED, RunStatus, StepStatus
-from gatepost.state.step import Failure, StepRecord
+from gatepost.state.step import StepRecord
 
 
 async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
@@ -41,18 +33,8 @@ async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
     return gate.update()
 
 
-class _Gate:
-    """What one visit changes, kept apart from the state until it is complete."""
-
-    def __init__(self, state: RunState, visit: Visit) -> None:
-        self.visit = visit
-        self.state = state
-        self.ending = state.get("ending")
-        self.planning = state.get("planning")
-        self.frontier: dict[str, dict[str, Any]] = dict(state.get("frontier", {}))
-        self.approvals: dict[str, dict[str, Any]] = dict(state.get("approvals", {}))
-        self.counters: dict[str, int] = {}
-        self.responses: list[dict[str, Any]] = []
+class _Gate(Judging):
+    """One visit, in the order in which it goes."""
 
     # what came back
 
@@ -179,126 +161,6 @@ class _Gate:
         elif self.visit.board.settled and not self.frontier:
             self._end(RunStatus.SUCCEEDED, "")
 
-    # what is ready
-
-    def dispatch_ready(self) -> None:
-        """Judge every ready step: run it, ask a person, or forbid it. Skips may make others ready."""
-        board = self.visit.board
-        while (ready := board.ready()) and self.ending is None:
-            for step in ready:
-                if self.ending is not None:
-                    return
-                record = board.record(step.id).model_copy(
-                    update={"plan_version": board.plan.version if board.plan else 1, "tool": step.tool}
-                )
-                if (reason := board.skip_reason(step)) is not None:
-                    self._note(record.to(StepStatus.SKIPPED, reason=reason, label="skipped"))
-                else:
-                    self._judge(record.to(StepStatus.READY), step)
-
-    def _judge(self, record: StepRecord, step: Step) -> None:
-        tool = self.visit.tool(step.tool)
-        args = self._arguments(record, step, tool)
-        if args is None:
-            return
-        judgement = self.visit.judge(step, tool, args)
-        demands = self.visit.board.demands(step)
-        if judgement.verdict is Verdict.FORBID:
-            self._forbid(record, judgement)
-        elif judgement.verdict is Verdict.RUN and not demands:
-            self._run(record, tool, args, judgement)
-        else:
-            self._ask(record, step, tool, args, judgement, demands)
-
-    def _arguments(
-        self, record: StepRecord, step: Step, tool: AnyTool, *, edited: Mapping[str, JsonValue] | None = None
-    ) -> dict[str, JsonValue] | None:
-        try:
-            return tool.normalise(self.visit.board.arguments(step) if edited is None else edited)
-        except (Unresolvable, InvalidArguments, InvalidValue) as error:
-            self._fail(record, Failure(kind="validation", message=str(error)))
-            return None
-
-    def _run(
-        self,
-        record: StepRecord,
-        tool: AnyTool,
-        args: dict[str, JsonValue],
-        judgement: Judgement,
-        *,
-        approval: str | None = None,
-        reason: str = "",
-    ) -> None:
-        run, now = self.visit.session.run, self.visit.session.now.isoformat()
-        key = key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step)
-        fingerprint = fingerprint_of(tool.name, args)
-        self._note(
-            record.to(
-                StepStatus.RUNNING,
-                key=key,
-                fingerprint=fingerprint,
-                approval=approval,
-                policies=judgement.policies,
-                reason=reason,
-                now=now,
-            )
-        )
-        self.frontier[record.step] = {
-            "status": StepStatus.RUNNING.value,
-            "step": record.step,
-            "key": key,
-            "fingerprint": fingerprint,
-            "approval": approval,
-            "now": now,
-            "seed": int(digest_of(key, now)[:12], 16),
-        }
-
-    def _ask(
-        self,
-        record: StepRecord,
-        step: Step,
-        tool: AnyTool,
-        args: dict[str, JsonValue],
-        judgement: Judgement,
-        demands: list[str],
-    ) -> None:
-        run, session = self.visit.session.run, self.visit.session
-        digest = self.visit.digest(step, tool, args)
-        request = ApprovalRequest(
-            id=new_approval_id(digest_of(run.run_id, step.id, digest, session.seq + 1)),
-            run=run.run_id,
-            step=step.id,
-            tool=tool.name,
-            args=args,
-            effect=tool.effect,
-            digest=digest,
-            reasons=(*demands, *judgement.reasons),
-            policies=judgement.policies,
-            policy_version=judgement.version,
-            plan_version=record.plan_version,
-            requested_by=run.requested_by,
-            evidence=self.visit.evidence(step),
-            args_schema=tool.schema(),
-        )
-        self._open(request, record.to(StepStatus.BLOCKED, approval=request.id, reason="; ".join(request.reasons)))
-
-    def _open(self, request: ApprovalRequest, record: StepRecord) -> None:
-        self.visit.session.stage_approval(self.visit.task, request)
-        self._note(record)
-        self.approvals[request.id] = request.plain()
-        self.frontier[request.step] = {"status": record.status.value, "approval": request.id}
-
-    def _forbid(self, record: StepRecord, judgement: Judgement) -> None:
-        message = f"the policy forbids it ({', '.join(judgement.policies)})"
-        self._fail(
-            record.model_copy(update={"policies": judgement.policies}), Failure(kind="policy_denied", message=message)
-        )
-
-    def _fail(self, record: StepRecord, failure: Failure) -> None:
-        self._note(record.to(StepStatus.FAILED, failure=failure, reason=failure.message, label=failure.kind))
-        self.frontier.pop(record.step, None)
-        self._end(RunStatus.FAILED, f"step {record.step} failed: {failure.message}")
-
     # doubt
 
     def _ask_about_doubt(self, step_id: str) -> None:
@@ -361,40 +223,8 @@ class _Gate:
             if record.status is StepStatus.BLOCKED:
                 self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
 
-    def _end(self, status: RunStatus, reason: str) -> None:
-        if self.ending is None:
-            undo = status in self.visit.workflow.compensate_on
-            self.ending = {"status": status.value, "reason": reason, "compensate": undo}
-
-    def _digest(self, step: Step) -> str | None:
-        tool = self.visit.tool(step.tool)
-        try:
-            return self.visit.digest(step, tool, tool.normalise(self.visit.board.arguments(step)))
-        except (Unresolvable, InvalidArguments, InvalidValue):
-            return None
-
-    def _note(self, record: StepRecord) -> None:
-        self.visit.session.stage_step(self.visit.task, record)
-
-    def update(self) -> dict[str, Any]:
-        """The visit's update of the channels."""
-        return {
-            "signals": None,
-            "planning": self.planning,
-            "ending": self.ending,
-            "frontier": _changes(self.state.get("frontier", {}), self.frontier),
-            "approvals": _changes(self.state.get("approvals", {}), self.approvals),
-            "responses": self.responses,
-            "counters": self.counters,
-            "status": self.visit.session.status.value,
-        }
-
 
 _PAST = {"approve": "approved", "edit": "edited"}
-
-
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    return {**dict.fromkeys(before.keys() - after.keys()), **after}
 
 
 def _noes_first(signal: Mapping[str, Any]) -> bool:

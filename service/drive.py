@@ -1,20 +1,27 @@
-"""Driving a run from outside: enter the graph, and print the log of what is committed as it goes."""
+"""Driving a run from outside: enter the graph, and print the log of what is committed as it goes.
+
+Invariant: a line is printed for what is read back from committed rows and for nothing else. So the
+same `Follower` shows a run that this process moves and one that another process moves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from gatepost.checkpointing.history import StepChange
+from gatepost.checkpointing.open import Checkpointer
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
-from gatepost.service.log import RunLog
+from gatepost.service.log import Committed, RunLog
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.errors import UnknownRun
-from gatepost.state.status import RunStatus
+from gatepost.state.status import ApprovalStatus, RunStatus
 
 Emit = Callable[[str], None]
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,66 +32,83 @@ class Standing:
     status: RunStatus
     reason: str
     approvals: tuple[ApprovalRequest, ...]
-    saved: tuple[Path, ...] = ()
+    """The open ones, oldest first."""
+    artifacts: tuple[Mapping[str, Any], ...]
+    """Every version of what it left, oldest first; empty while it goes on."""
+    moved: bool
+    """Whether anything was committed meanwhile."""
 
 
 class Follower:
     """Prints what was committed since it last looked.
 
     Args:
-        graph: where the run is.
+        checkpointer: where the run is.
         run_id: which.
-        context: for whom.
+        tenant: whose it must be.
         emit: takes each line.
     """
 
-    def __init__(self, graph: GatepostGraph, run_id: str, context: RunContext, emit: Emit) -> None:
-        self._graph = graph
+    def __init__(self, checkpointer: Checkpointer, run_id: str, tenant: str, emit: Emit) -> None:
+        self._checkpointer = checkpointer
         self._run_id = run_id
-        self._tenant = context.tenant
+        self._tenant = tenant
         self._emit = emit
-        self._log = RunLog()
-        self._seen = -1
+        self._log = RunLog(run_id)
+        self._plan = 0
+        self.seen = 0
 
     async def catch_up(self) -> None:
-        """Take note of the past of a run without printing it."""
-        emit, self._emit = self._emit, lambda _: None
+        """Take note of the past of a run, if it has one, without printing it."""
         try:
-            await self.look()
+            row = await self._checkpointer.runs.get(self._run_id, self._tenant)
         except UnknownRun:
             return
-        finally:
-            self._emit = emit
+        changes = await self._checkpointer.history.steps(self._run_id, seq=row["seq"])
+        self._log.skip(change.record for change in changes)
+        self.seen, self._plan = row["seq"], row["plan_version"]
 
     async def look(self) -> None:
         """Print what is new."""
-        history = self._graph.saver.history
-        row = await self._graph.saver.runs.get(self._run_id, self._tenant)
-        if self._seen < 0:
-            self._emit(self._log.started(self._run_id))
-            self._seen = 0
-        changes = await history.step_changes(self._run_id, after=self._seen, until=row["seq"])
-        version = row["plan_version"]
-        reason = (await history.plan(self._run_id, version)).reason if version > 1 else ""
-        lines = self._log.steps(change.record for change in changes if change.record.plan_version < version)
-        lines += self._log.plan(version, reason)
-        lines += self._log.steps(change.record for change in changes if change.record.plan_version >= version)
-        self._seen = row["seq"]
-        for line in lines:
-            self._emit(line)
+        history = self._checkpointer.history
+        while rows := await history.transitions(self._run_id, after=self.seen, limit=PAGE):
+            until = rows[-1]["seq"]
+            changes = await history.step_changes(self._run_id, after=self.seen, until=until)
+            news = Committed(
+                transitions=rows,
+                changes=changes,
+                artifacts=await self._artifacts(rows),
+                plans=await self._plans(rows),
+                answers=await self._answers(changes),
+            )
+            self.seen = until
+            for line in self._log.lines(news):
+                self._emit(line)
 
-    async def end(self, artifacts: Path | None) -> tuple[Path, ...]:
-        """Print how it ended and what it left, and save that."""
-        row = await self._graph.saver.runs.get(self._run_id, self._tenant)
-        saved = []
-        if row["finished_at"] is not None:
-            for found in await self._graph.saver.history.artifacts(self._run_id):
-                self._emit(self._log.artifact(found["name"]))
-                if artifacts is not None:
-                    saved.append(_save(artifacts / self._run_id, found))
-        for line in self._log.ended(self._run_id, RunStatus(row["status"]), row["reason"]):
-            self._emit(line)
-        return tuple(saved)
+    async def _artifacts(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        if not any("finalizer" in row["nodes"] for row in rows):
+            return []
+        return await self._checkpointer.history.artifacts(self._run_id)
+
+    async def _plans(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
+        if not any("planner" in row["nodes"] for row in rows):
+            return []
+        newest = (await self._checkpointer.runs.get(self._run_id, self._tenant))["plan_version"]
+        versions = range(self._plan + 1, newest + 1)
+        self._plan = newest
+        return [
+            (version, (await self._checkpointer.history.plan(self._run_id, version)).reason) for version in versions
+        ]
+
+    async def _answers(self, changes: Sequence[StepChange]) -> dict[str, str]:
+        if not (asked := self._log.asked(changes)):
+            return {}
+        standing = await self._checkpointer.approvals.standing(self._run_id, asked)
+        return {
+            approval: found.decision.type
+            for approval, found in standing.items()
+            if found.decision is not None and found.status is ApprovalStatus.DECIDED
+        }
 
 
 async def drive(
@@ -94,7 +118,7 @@ async def drive(
     *,
     context: RunContext,
     emit: Emit,
-    artifacts: Path | None,
+    busy: Emit,
 ) -> Standing:
     """Start or continue a run until it ends or waits, printing its log.
 
@@ -104,28 +128,38 @@ async def drive(
         run_id: the run.
         context: who acts.
         emit: takes each line of the log.
-        artifacts: the folder to save artifacts under; None saves none.
+        busy: is told what is under way: a step, or a node between steps.
     """
-    follower = Follower(graph, run_id, context, emit)
+    follower = Follower(graph.saver, run_id, context.tenant, emit)
     await follower.catch_up()
+    before = follower.seen
     config: Any = {"configurable": {"thread_id": run_id}}
-    async for _ in graph.astream(given, config, context=context, stream_mode="updates"):
-        await follower.look()
+    # Of LangGraph's modes only "tasks" speaks when a superstep begins, which is when the last one is committed.
+    stream = cast("Any", graph.astream(given, config, context=context, stream_mode="tasks"))
+    async with aclosing(stream) as tasks:
+        async for task in tasks:
+            if "input" in task:
+                await follower.look()
+                busy(_under_way(task))
     await follower.look()
-    saved = await follower.end(artifacts)
-    values = (await graph.aget_state(config)).values
-    row = await graph.saver.runs.get(run_id, context.tenant)
+    return await _standing(graph.saver, run_id, context.tenant, moved=follower.seen > before)
+
+
+async def _standing(checkpointer: Checkpointer, run_id: str, tenant: str, *, moved: bool) -> Standing:
+    row = await checkpointer.runs.get(run_id, tenant)
+    asked = await checkpointer.approvals.list(tenant, run_id=run_id) if row["finished_at"] is None else []
+    left = await checkpointer.history.artifacts(run_id) if row["finished_at"] is not None else []
     return Standing(
         run_id=run_id,
         status=RunStatus(row["status"]),
         reason=row["reason"],
-        approvals=tuple(values.get("approvals") or ()),
-        saved=saved,
+        approvals=tuple(ApprovalRequest.model_validate(found["request"]) for found in asked),
+        artifacts=tuple(left),
+        moved=moved,
     )
 
 
-def _save(folder: Path, artifact: Mapping[str, Any]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / Path(artifact["name"]).name
-    path.write_text(artifact["content"])
-    return path
+def _under_way(task: Mapping[str, Any]) -> str:
+    given = task["input"]
+    step = given.get("step") if isinstance(given, Mapping) else None
+    return str(step or task["name"])

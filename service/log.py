@@ -7,100 +7,157 @@
     [step] final_decision=approved_with_controls
     [artifact] onboarding_decision.json
 
-Pure: lines follow from step records in the order in which they were committed, so whoever follows
-a run, from the start or from the middle, in its own process or another's, prints the same.
+Pure: lines follow from committed rows in the order of their transitions, so whoever follows a run,
+from the start or from the middle, in its own process or another's, prints the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from gatepost.state.status import RUN_FINAL, RunStatus, StepStatus
-from gatepost.state.step import StepRecord
+from gatepost.state.status import RUN_FINAL, RUN_PARKED, RunStatus, StepStatus
 
-_ANSWERS = {
-    "approved": "approval_received",
-    "edited": "edit_received",
-    "rejected": "rejection_received",
-    "answered": "response_received",
+if TYPE_CHECKING:
+    from gatepost.checkpointing.history import StepChange
+    from gatepost.state.step import StepRecord
+
+_RECEIVED = {
+    "approve": "approval_received",
+    "edit": "edit_received",
+    "reject": "rejection_received",
+    "respond": "response_received",
 }
+_UNHAPPY = (RUN_FINAL | RUN_PARKED) - {RunStatus.SUCCEEDED}
 _SHORT = 160
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What was committed of a run in some consecutive transitions, each in order."""
+
+    transitions: Sequence[Mapping[str, Any]]
+    changes: Sequence[StepChange] = ()
+    artifacts: Sequence[Mapping[str, Any]] = ()
+    plans: Sequence[tuple[int, str]] = ()
+    """Versions that came into force, with their reasons."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """What people answered, by approval: a decision's type."""
+
+
 class RunLog:
-    """What was logged of one run so far, as far as later lines depend on it."""
+    """The log of one run, as far as it was read. It remembers what later lines depend on.
 
-    def __init__(self) -> None:
-        self._status: dict[str, StepStatus] = {}
+    Args:
+        run_id: the run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._latest: dict[str, StepRecord] = {}
         self._findings: set[str] = set()
-        self._plan = 1
 
-    def started(self, run_id: str) -> str:
-        """The first line."""
-        return f"[workflow] id={run_id} started"
+    def skip(self, records: Iterable[StepRecord]) -> None:
+        """Take note of where steps stand without a line: these were committed before anybody looked."""
+        for record in records:
+            self._note(record)
 
-    def steps(self, records: Iterable[StepRecord]) -> list[str]:
-        """Lines for step records, in the order of their transitions."""
-        return [line for record in records for line in self._step(record)]
+    def asked(self, changes: Iterable[StepChange]) -> list[str]:
+        """The approvals that these steps may have waited for: their answers belong into `Committed`."""
+        found: dict[str, None] = {}
+        for change in changes:
+            before = self._latest.get(change.record.step)
+            for record in (before, change.record):
+                if record is not None and record.status is StepStatus.BLOCKED and record.approval:
+                    found[record.approval] = None
+        return list(found)
 
-    def plan(self, version: int, reason: str) -> list[str]:
-        """A line for a plan version after the first."""
-        if version <= self._plan:
-            return []
-        self._plan = version
-        return [f"[plan] v{version}" + (f" ({_shortened(reason)})" if reason else "")]
+    def lines(self, news: Committed) -> list[str]:
+        """The lines for what is new."""
+        plans = iter(news.plans)
+        by_seq: defaultdict[int, list[StepChange]] = defaultdict(list)
+        for change in news.changes:
+            by_seq[change.seq].append(change)
+        found: list[str] = []
+        for row in news.transitions:
+            records = [change.record for change in by_seq[row["seq"]]]
+            found += self._transition(row, records, news, plans)
+        return found
 
-    def ended(self, run_id: str, status: RunStatus, reason: str) -> list[str]:
-        """The last line, of a run that did not simply succeed."""
-        if status not in RUN_FINAL or status is RunStatus.SUCCEEDED:
-            return []
-        return [f"[workflow] id={run_id} {status}" + (f" ({_shortened(reason)})" if reason else "")]
+    def _transition(
+        self,
+        row: Mapping[str, Any],
+        records: Iterable[StepRecord],
+        news: Committed,
+        plans: Iterator[tuple[int, str]],
+    ) -> Iterator[str]:
+        if row["source"] == "input":
+            yield f"[workflow] id={self._run_id} started"
+        if "planner" in row["nodes"]:
+            # A visit of the planner makes one version or none; the rows do not say which of them made none.
+            yield from _plan_line(next(plans, None))
+        for record in records:
+            yield from self._step(record, news.answers)
+        yield from (f"[artifact] {_short(made['name'])}" for made in news.artifacts if made["seq"] == row["seq"])
+        status = RunStatus(row["status"])
+        if status in _UNHAPPY and not row["next"]:
+            yield f"[workflow] id={self._run_id} {status}{_why(row['reason'])}"
 
-    def artifact(self, name: str) -> str:
-        """The line for an artifact."""
-        return f"[artifact] {name}"
+    def _step(self, record: StepRecord, answers: Mapping[str, str]) -> Iterator[str]:
+        before = self._latest.get(record.step)
+        if before is not None and before.status is not record.status:
+            yield from _answer(before, answers)
+        if (outcome := self._outcome(record)) is not None:
+            yield f"[step] {record.step}={outcome}"
+        self._note(record)
 
-    def _step(self, record: StepRecord) -> list[str]:
-        before = self._status.get(record.step, StepStatus.PENDING)
-        self._status[record.step] = record.status
-        return [*self._answer(before, record), *self._outcome(record)]
-
-    def _answer(self, before: StepStatus, record: StepRecord) -> list[str]:
-        if before is StepStatus.IN_DOUBT:
-            return ["[resume] answer_received"]
-        said = _ANSWERS.get(record.reason.partition(" by ")[0])
-        return [f"[resume] {said}"] if before is StepStatus.BLOCKED and said else []
-
-    def _outcome(self, record: StepRecord) -> list[str]:
+    def _outcome(self, record: StepRecord) -> str | None:
         match record.status:
             case StepStatus.SUCCEEDED if record.needs_approval:
-                self._findings.add(record.step)
-                return [_line(record, f"blocked({_shortened(record.needs_approval)})")]
+                return f"blocked{_why(record.needs_approval)}"
             case StepStatus.SUCCEEDED:
-                return [_line(record, record.label or "ok")]
-            case StepStatus.BLOCKED if not self._announced(record):
-                return [_line(record, f"blocked({_shortened(record.reason)})")]
+                return _short(record.label) or "ok"
+            case StepStatus.BLOCKED:
+                return None if self._announced(record) else f"blocked{_why(record.reason)}"
             case StepStatus.FAILED:
-                kind = record.failure.kind if record.failure else "failed"
-                return [_line(record, f"failed({kind}: {_shortened(record.reason)})")]
-            case StepStatus.IN_DOUBT:
-                return [_line(record, f"in_doubt({_shortened(record.reason)})")]
-            case StepStatus.SKIPPED:
-                return [_line(record, f"skipped({_shortened(record.reason)})")]
-            case StepStatus.COMPENSATED | StepStatus.COMPENSATION_FAILED:
-                return [_line(record, str(record.status))]
+                kind = record.failure.kind if record.failure else "unknown"
+                return f"failed({kind}: {_short(record.reason)})"
+            case StepStatus.WAITING | StepStatus.IN_DOUBT | StepStatus.SKIPPED | StepStatus.COMPENSATION_FAILED:
+                return f"{record.status}{_why(record.reason)}"
+            case StepStatus.COMPENSATED:
+                return str(record.status)
             case _:
-                return []
+                return None
 
     def _announced(self, record: StepRecord) -> bool:
-        """A finding that blocks this step was logged already."""
+        """A finding that this step waits for already has its line (`Board.demands` words the reason)."""
         return any(record.reason.startswith(f"{step}: ") for step in self._findings)
 
+    def _note(self, record: StepRecord) -> None:
+        self._latest[record.step] = record
+        if record.status is StepStatus.SUCCEEDED and record.needs_approval:
+            self._findings.add(record.step)
 
-def _line(record: StepRecord, what: str) -> str:
-    return f"[step] {record.step}={what}"
+
+def _answer(before: StepRecord, answers: Mapping[str, str]) -> Iterator[str]:
+    if before.status is StepStatus.IN_DOUBT:
+        yield "[resume] answer_received"
+    elif before.status is StepStatus.BLOCKED and (received := _RECEIVED.get(answers.get(before.approval or "", ""))):
+        yield f"[resume] {received}"
 
 
-def _shortened(text: str) -> str:
+def _plan_line(plan: tuple[int, str] | None) -> Iterator[str]:
+    if plan is not None and plan[0] > 1:
+        reason = f" {_why(plan[1])}" if plan[1] else ""
+        yield f"[plan] v{plan[0]}{reason}"
+
+
+def _why(reason: str) -> str:
+    return f"({_short(reason)})" if reason else ""
+
+
+def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SHORT else f"{line[:_SHORT]}…"

@@ -45,6 +45,7 @@ class Board:
     def take(self, record: StepRecord) -> None:
         """Note what became of a step."""
         before = self.status(record.step)
+        self.records.pop(record.step, None)  # so that the last one stands last
         self.records[record.step] = record
         if record.step not in self._position:
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,7 @@ import typer
 
 from gatepost.service.cli import approval, doctor, history, run, workflow
 from gatepost.service.cli.desk import Options, named_workflows
-from gatepost.service.cli.exits import EPILOG
+from gatepost.service.cli.exits import EPILOG, leave
 
 app = typer.Typer(
     name="gatepost",
@@ -48,20 +50,42 @@ def options(
     ] = None,
     workflows: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE:NAME", help="Another workflow; may be repeated. Also GATEPOST_WORKFLOWS."),
+        typer.Option(metavar="MODULE:ATTRIBUTE", help="A workflow or a list of them; repeat. Also GATEPOST_WORKFLOWS."),
     ] = None,
+    principal: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Who acts. Default: the user of this system.")
+    ] = None,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask at the terminal.")] = False,
     policy: Annotated[
         Path | None, typer.Option(envvar="GATEPOST_POLICY", metavar="FILE", help="A Cedar policy set for the gate.")
     ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,  # noqa: ARG001 (its callback acts)
 ) -> None:
     """Options for every command."""
-    context.obj = Options(database=database, workflows=named_workflows(workflows), policy=policy)
+    context.obj = Options(
+        database=database,
+        workflows=named_workflows(workflows),
+        policy=policy,
+        principal=principal,
+        no_input=no_input,
+    )
 
 
 def main() -> None:
     """The console script."""
-    app()
+    _forgive_encodings()
+    try:
+        app(prog_name="gatepost")
+    except SystemExit as end:
+        leave(end.code)
+        raise
+
+
+def _forgive_encodings() -> None:
+    """A screen that knows no `✓` shows an escape; a byte that is no text is refused where it enters, not here."""
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=errors)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from gatepost.service.cli.desk import (
     Json,
     Limit,
     acting,
-    authenticated,
+    named,
     opened,
 )
 from gatepost.service.cli.exits import EPILOG, guarded
@@ -84,14 +84,14 @@ def show(context: typer.Context, approval: Id, *, as_json: Json = False) -> None
 
     Example: gatepost approval show apr_1a
     """
-    from gatepost.service.cli.carry import show_request
+    from gatepost.service.cli.answer import show_request
 
     with opened(context) as desk:
         row = desk.run(_row(desk, approval))
     if as_json:
         terminal.as_json(row)
         return
-    show_request(ApprovalRequest.model_validate(row["request"]))
+    show_request(terminal.say, ApprovalRequest.model_validate(row["request"]))
     terminal.say(
         f"\n{row['approval_id']}  {row['status']}  run {row['run_id']}  since {terminal.safe(row['opened_at'])}"
     )
@@ -205,21 +205,23 @@ def respond(
 def _answer(
     context: typer.Context, approval: str, answer: Answer, *, name: str | None, no_run: bool, artifacts: Path
 ) -> None:
-    from gatepost.service.cli.carry import carry_on
+    from gatepost.service.cli.answer import decision as decided
+    from gatepost.service.cli.carry import Manner, carry_on
 
+    name = named(context, name)
     with opened(context) as desk:
         row = desk.run(_row(desk, approval))
-        made = answer(ApprovalRequest.model_validate(row["request"]), acting(name).actor)
-        decision = Decision.model_validate({**made, "channel": "cli", "authenticated": authenticated(name)})
+        desk.knows(row)
+        decision = decided(answer(ApprovalRequest.model_validate(row["request"]), acting(name).actor), name)
         recorded = desk.graph.decide(decision)
         if recorded.repeated:
             said = recorded.decision
-            terminal.hint(f"already recorded: {said.type} by {said.by} at {terminal.safe(recorded.at)}")
+            terminal.hint(f"already recorded: {said.type} by {said.by} at {terminal.one_line(recorded.at)}")
         if no_run:
             terminal.say(f"recorded: {decision.type} by {decision.by}")
             return
         try:
-            carry_on(desk, None, row["run_id"], name=name, artifacts=artifacts, ask=False)
+            carry_on(desk, None, row["run_id"], Manner(name=name, artifacts=artifacts, ask=False))
         except RunOwned as owned:
             terminal.hint(f"the answer is recorded; it is carried out by the run's owner. {owned}")
 

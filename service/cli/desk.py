@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine, Iterator
+import threading
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from gatepost.service import terminal
 from gatepost.state.errors import CallerMistake
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At
 Artifacts = Annotated[
     Path, typer.Option("--artifacts", metavar="DIR", help="Where artifacts are saved, in a folder of the run's id.")
 ]
+PATIENCE_SECONDS = 10.0
 DEFAULT_ARTIFACTS = Path("gatepost-artifacts")
 
 
@@ -36,37 +40,79 @@ class Options:
     database: str | None
     workflows: tuple[str, ...]
     policy: Path | None
+    principal: str | None
+    no_input: bool
 
 
-@dataclass(frozen=True, slots=True)
 class Desk:
-    """An open database with the graph on it."""
+    """An open database, and the graph on it for the commands that move runs.
 
-    checkpointer: Checkpointer
-    graph: GatepostGraph
+    Args:
+        checkpointer: the open database.
+        options: say which workflows and which policy.
+    """
+
+    def __init__(self, checkpointer: Checkpointer, options: Options) -> None:
+        self.checkpointer = checkpointer
+        self._options = options
+
+    @cached_property
+    def graph(self) -> GatepostGraph:
+        """The graph of every workflow that is known here.
+
+        Raises:
+            CallerMistake: a named workflow or the policy cannot be read.
+        """
+        from gatepost.graph.build import build_graph
+        from gatepost.service.catalog import find_workflows
+
+        found = find_workflows(self._options.workflows)
+        for broken in found.broken:
+            terminal.complain("warning", broken)
+        return build_graph(found.workflows, self.checkpointer, policy=read_policy(self._options.policy))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run async work to its end."""
-        return self.checkpointer.bridge.run(work)
+        """Run async work to its end. An interrupt waits until the work has let go of what it holds."""
+        let_go = threading.Event()
+
+        async def noted() -> T:
+            try:
+                return await work
+            finally:
+                let_go.set()
+
+        try:
+            return self.checkpointer.bridge.run(noted())
+        except KeyboardInterrupt:
+            let_go.wait(PATIENCE_SECONDS)
+            raise
+
+    def knows(self, row: Mapping[str, Any]) -> None:
+        """Check that a run can be moved from here.
+
+        Raises:
+            CallerMistake: its workflow is not known here.
+        """
+        known = self.graph.equipment.catalog.workflows
+        if row["workflow"] not in known:
+            raise CallerMistake(
+                f"run {row['run_id']} belongs to the workflow {row['workflow']!r}, which is not known here "
+                f"(known: {', '.join(known) or 'none'}). Install it, or name it: --workflows MODULE:ATTRIBUTE."
+            )
 
 
 @contextmanager
 def opened(context: typer.Context) -> Iterator[Desk]:
-    """Open the database and build the graph.
+    """Open the database.
 
     Raises:
         DatabaseUnavailable: with the cause and the cure.
-        CallerMistake: a workflow or the policy cannot be read.
     """
     from gatepost.checkpointing.open import open_checkpointer
-    from gatepost.graph.build import build_graph
-    from gatepost.service.catalog import find_workflows
 
     options: Options = context.obj
-    policy = read_policy(options.policy)
-    workflows = find_workflows(options.workflows)
     with open_checkpointer(options.database) as checkpointer:
-        yield Desk(checkpointer, build_graph(workflows, checkpointer, policy=policy))
+        yield Desk(checkpointer, options)
 
 
 def read_policy(path: Path | None) -> Any:
@@ -81,14 +127,24 @@ def read_policy(path: Path | None) -> Any:
         return None
     try:
         return Policy(path.read_text(), name=str(path))
-    except OSError as error:
-        raise CallerMistake(f"the policy {path} cannot be read: {error.strerror}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CallerMistake(
+            f"the policy {path} cannot be read ({error}). Correct --policy or GATEPOST_POLICY."
+        ) from None
+
+
+def named(context: typer.Context, name: str | None) -> str | None:
+    """The name that was given, after the command or before it."""
+    options: Options = context.obj
+    return options.principal if name is None else name
 
 
 def acting(name: str | None) -> RunContext:
     """Who acts."""
     from gatepost.graph.context import RunContext
 
+    if name is not None and not name.strip():
+        raise CallerMistake("--as names nobody. Give a name, or leave it out.")
     return RunContext(principal=name or "")
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
+import threading
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from typing import ParamSpec, TypeVar
 
@@ -13,6 +17,8 @@ import typer
 from gatepost.service import terminal
 from gatepost.state import errors
 from gatepost.state.status import RunStatus
+
+TRACEBACK = "GATEPOST_TRACEBACK"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,7 +34,7 @@ class Exit(IntEnum):
     USAGE = 2
     """bad input: nothing was changed"""
     WAITS = 3
-    """the run waits for a person"""
+    """the run (or with `doctor`: something) waits for a person"""
     NOT_SUCCEEDED = 4
     """the run ended, and not with success"""
     CONFLICT = 5
@@ -36,9 +42,9 @@ class Exit(IntEnum):
     NOT_FOUND = 6
     """no such run or approval"""
     DATABASE = 7
-    """the database cannot be reached or used"""
+    """the database cannot be reached, is not up to date or not in order"""
     INTERRUPTED = 130
-    """Ctrl-C; the run can be resumed"""
+    """Ctrl-C, or nobody reads the log any more; the run can be resumed"""
 
 
 EPILOG = "Exit codes: " + " · ".join(
@@ -90,16 +96,55 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            terminal.err().print("\ninterrupted. What was committed is safe; `gatepost run resume ID` goes on.")
+            terminal.note("\ninterrupted. What was committed is safe.")
             raise typer.Exit(Exit.INTERRUPTED) from None
         except errors.GatepostError as error:
-            _complain(str(error))
+            terminal.complain("error", error)
             raise typer.Exit(code_of(error)) from None
         except BrokenPipeError:
-            os._exit(Exit.OK)  # whoever read our output has seen enough; there is nobody to tell anything
+            _mute()
+            raise typer.Exit(Exit.OK) from None
+        except Exception as error:
+            if _known_to_typer(error):
+                raise
+            _bug(error)
+            raise typer.Exit(Exit.BUG) from None
 
     return run
 
 
-def _complain(message: str) -> None:
-    terminal.err().print(f"[bold red]error:[/] {terminal.rich_safe(message)}")
+def leave(code: object) -> None:
+    """End the process even where the thread of a tool does not end: nobody waits for its result any more."""
+    for thread in _left():
+        thread.join(timeout=1)
+    if not _left():
+        return
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else Exit.BUG)
+
+
+def _left() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
+
+
+def _mute() -> None:
+    """Whoever read our output has seen enough; Python would complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _known_to_typer(error: Exception) -> bool:
+    """Bad usage and the end of the program: exceptions that carry an exit code, and the abort of a prompt."""
+    return hasattr(error, "exit_code") or isinstance(error, typer.Abort)
+
+
+def _bug(error: Exception) -> None:
+    wanted = bool(os.environ.get(TRACEBACK))
+    if wanted:
+        terminal.note("".join(traceback.format_exception(error)))
+    terminal.complain(
+        "error",
+        f"a bug of ours, {type(error).__name__}: {error}. What was committed is safe. "
+        + ("Please report it with the traceback above." if wanted else f"{TRACEBACK}=1 shows the traceback to report."),
+    )

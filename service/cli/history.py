@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -72,4 +71,4 @@ async def _page(desk: Desk, prefix: str, *, after: int, limit: int) -> list[dict
 async def _write(desk: Desk, prefix: str) -> None:
     run_id = await desk.checkpointer.runs.find(prefix, acting(None).tenant)
     async for event in desk.checkpointer.history.events(run_id):
-        typer.echo(json.dumps(event, ensure_ascii=False, default=str))
+        terminal.content(terminal.json_text(event) + "\n")

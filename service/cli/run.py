@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, Artifacts, As, Desk, Json, Limit, acting, opened
+from gatepost.service.cli.desk import (
+    DEFAULT_ARTIFACTS,
+    Artifacts,
+    As,
+    Desk,
+    Json,
+    Limit,
+    Options,
+    acting,
+    named,
+    opened,
+)
 from gatepost.service.cli.exits import EPILOG, Exit, guarded
-from gatepost.service.cli.values import read_object, read_pairs
+from gatepost.service.cli.values import read_input, read_pairs
 from gatepost.state.errors import CallerMistake
 from gatepost.state.ids import new_run_id, run_id_of
 from gatepost.state.status import RunStatus
+
+if TYPE_CHECKING:
+    from gatepost.service.cli.carry import Manner
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -45,7 +59,7 @@ def short(
 ) -> None:
     """Start a run, or look after the ones there are."""
     if context.invoked_subcommand is None:
-        _start(context, goal, given, pairs, run_id=run_id, name=name, artifacts=artifacts, ask=not no_input)
+        _start(context, goal, given, pairs, run_id=run_id, manner=_manner(context, name, artifacts, no_input=no_input))
     elif goal is not None:
         raise CallerMistake(f"--goal goes with `run` or `run start`, not with `run {context.invoked_subcommand}`.")
 
@@ -67,7 +81,7 @@ def start(
 
     Example: gatepost run start --goal "vendor onboarding review"
     """
-    _start(context, goal, given, pairs, run_id=run_id, name=name, artifacts=artifacts, ask=not no_input)
+    _start(context, goal, given, pairs, run_id=run_id, manner=_manner(context, name, artifacts, no_input=no_input))
 
 
 @app.command("resume", epilog=EPILOG)
@@ -86,9 +100,11 @@ def resume(
     """
     from gatepost.service.cli.carry import carry_on
 
+    manner = _manner(context, name, artifacts, no_input=no_input)
     with opened(context) as desk:
-        found = desk.run(desk.checkpointer.runs.find(run_id, acting(name).tenant))
-        carry_on(desk, None, found, name=name, artifacts=artifacts, ask=not no_input)
+        row = desk.run(_row(desk, run_id))
+        desk.knows(row)
+        carry_on(desk, None, row["run_id"], manner)
 
 
 @app.command("list", epilog=EPILOG)
@@ -146,26 +162,34 @@ def _start(
     pairs: list[str] | None,
     *,
     run_id: str | None,
-    name: str | None,
-    artifacts: Path,
-    ask: bool,
+    manner: Manner,
 ) -> None:
     from gatepost.service.cli.carry import carry_on
 
     if goal is None:
         raise CallerMistake('say what is to be done: gatepost run --goal "…" (`gatepost workflow list` shows goals).')
-    data = {**(read_object(given, what="--input") if given else {}), **read_pairs(pairs or [])}
+    data = {**(read_input(given, what="--input") if given else {}), **read_pairs(pairs or [])}
     chosen = run_id_of(run_id) if run_id is not None else new_run_id()
     with opened(context) as desk:
         desk.graph.equipment.catalog.for_goal(goal)
-        carry_on(desk, {"goal": goal, "input": data}, chosen, name=name, artifacts=artifacts, ask=ask)
+        carry_on(desk, {"goal": goal, "input": data}, chosen, manner)
+
+
+def _manner(context: typer.Context, name: str | None, artifacts: Path, *, no_input: bool) -> Manner:
+    from gatepost.service.cli.carry import Manner
+
+    options: Options = context.obj
+    return Manner(name=named(context, name), artifacts=artifacts, ask=not (no_input or options.no_input))
+
+
+async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
+    tenant = acting(None).tenant
+    return await desk.checkpointer.runs.get(await desk.checkpointer.runs.find(prefix, tenant), tenant)
 
 
 async def _report(desk: Desk, prefix: str) -> dict[str, Any]:
-    tenant = acting(None).tenant
-    checkpointer = desk.checkpointer
-    run_id = await checkpointer.runs.find(prefix, tenant)
-    row = await checkpointer.runs.get(run_id, tenant)
+    row = await _row(desk, prefix)
+    run_id, tenant, checkpointer = row["run_id"], row["tenant"], desk.checkpointer
     board = await checkpointer.history.board(run_id, plan_version=row["plan_version"], run_input=row["input"])
     planned = [step.id for step in board.plan.steps] if board.plan else []
     steps = list(dict.fromkeys([*planned, *board.records]))
@@ -229,9 +253,9 @@ def _print_report(found: dict[str, Any]) -> None:
 
 
 def _print_artifact(found: dict[str, Any], name: str) -> None:
-    named = [artifact for artifact in found["artifacts"] if artifact["name"] == name]
-    if not named:
+    left = [artifact for artifact in found["artifacts"] if artifact["name"] == name]
+    if not left:
         names = ", ".join(artifact["name"] for artifact in found["artifacts"]) or "none"
-        terminal.err().print(f"error: run {found['run_id']} has no artifact {name!r}; it has {names}.", markup=False)
+        terminal.complain("error", f"run {found['run_id']} has no artifact {name!r}; it has {names}.")
         raise typer.Exit(Exit.NOT_FOUND)
-    typer.echo(named[-1]["content"])
+    terminal.content(left[-1]["content"])

@@ -1,31 +1,43 @@
-"""Values on the command line: `name=value`, JSON, or `@file`."""
+"""Values on the command line: `name=value`, JSON, `@file`, or `@-` for standard input."""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from gatepost.state.errors import CallerMistake
 
+_PAIR = re.compile(r"\w[\w.-]*=")
+
 
 def read_object(text: str, *, what: str) -> dict[str, Any]:
-    """A JSON object, given as text or as `@file`.
+    """A JSON object, given as text, as `@file`, or as `@-` for standard input.
 
     Raises:
         CallerMistake: no file, no JSON, or no object.
     """
     try:
-        source = Path(text[1:]).read_text() if text.startswith("@") else text
-        found = json.loads(source)
+        found = json.loads(_source(text))
     except OSError as error:
         raise CallerMistake(f"{what}: {text[1:]} cannot be read ({error.strerror}).") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CallerMistake(f"{what} is no JSON: {error}. Quote it for the shell: '{{\"name\": 1}}'.") from None
     if not isinstance(found, dict):
         raise CallerMistake(f"{what} is a {type(found).__name__}; a JSON object is needed.")
     return found
+
+
+def read_input(text: str, *, what: str) -> dict[str, Any]:
+    """As `read_object`, and `name=value` is taken too.
+
+    Raises:
+        CallerMistake: it is neither.
+    """
+    return read_pairs([text]) if _PAIR.match(text) else read_object(text, what=what)
 
 
 def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
@@ -43,8 +55,14 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def _source(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    return sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

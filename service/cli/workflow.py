@@ -36,7 +36,10 @@ def list_workflows(context: typer.Context, *, as_json: Json = False) -> None:
     from gatepost.service.catalog import find_workflows
 
     options: Options = context.obj
-    found = find_workflows(options.workflows)
+    known = find_workflows(options.workflows)
+    for broken in known.broken:
+        terminal.complain("warning", broken)
+    found = known.workflows
     if as_json:
         terminal.as_json([_described(workflow) for workflow in found])
         return

@@ -54,7 +54,7 @@ WHERE a.run_id = %(run_id)s AND a.approval_id = ANY(%(approval_ids)s);
 
 -- name: get
 -- One approval of the tenant with its answer.
-SELECT a.*, r.tenant, r.goal, r.requested_by, r.status AS run_status,
+SELECT a.*, r.tenant, r.goal, r.workflow, r.requested_by, r.status AS run_status,
        d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.at AS decided_at
 FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
 WHERE a.approval_id = %(approval_id)s AND r.tenant = %(tenant)s;

@@ -1,0 +1,155 @@
+"""Judging: every step that is ready either runs, is asked about, or is forbidden.
+
+Invariant: a step leaves `ready` only through a judgement of its exact, resolved arguments, and its
+effect key is minted with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from gatepost.nodes.draft import Draft
+from gatepost.nodes.policy import Judgement, Verdict
+from gatepost.nodes.tool import AnyTool, InvalidArguments
+from gatepost.state.approval import ApprovalRequest
+from gatepost.state.canonical import digest_of
+from gatepost.state.effect import fingerprint_of, key_of
+from gatepost.state.errors import InvalidValue
+from gatepost.state.ids import new_approval_id
+from gatepost.state.plan import Step
+from gatepost.state.reference import Unresolvable
+from gatepost.state.status import RunStatus, StepStatus
+from gatepost.state.step import Failure, StepRecord
+
+
+class Judging(Draft):
+    """The part of a visit that judges steps."""
+
+    def dispatch_ready(self) -> None:
+        """Judge every ready step: run it, ask a person, or forbid it. Skips may make others ready."""
+        while self.ending is None and (ready := self.visit.board.ready()):
+            for step in ready:
+                self._take_up(step)
+
+    def _take_up(self, step: Step) -> None:
+        if self.ending is not None:
+            return
+        board = self.visit.board
+        version = board.plan.version if board.plan else 1
+        record = board.record(step.id).model_copy(update={"plan_version": version, "tool": step.tool})
+        if (reason := board.skip_reason(step)) is not None:
+            self._note(record.to(StepStatus.SKIPPED, reason=reason, label="skipped"))
+        else:
+            self._judge(record.to(StepStatus.READY), step)
+
+    def _judge(self, record: StepRecord, step: Step) -> None:
+        tool = self.visit.tool(step.tool)
+        args = self._arguments(record, step, tool)
+        if args is None:
+            return
+        judgement = self.visit.judge(step, tool, args)
+        demands = self.visit.board.demands(step)
+        if judgement.verdict is Verdict.FORBID:
+            self._forbid(record, judgement)
+        elif judgement.verdict is Verdict.RUN and not demands:
+            self._run(record, tool, args, judgement)
+        else:
+            self._ask(record, step, tool, args, judgement, demands)
+
+    def _arguments(
+        self, record: StepRecord, step: Step, tool: AnyTool, *, edited: Mapping[str, JsonValue] | None = None
+    ) -> dict[str, JsonValue] | None:
+        try:
+            return tool.normalise(self.visit.board.arguments(step) if edited is None else edited)
+        except (Unresolvable, InvalidArguments, InvalidValue) as error:
+            self._fail(record, Failure(kind="validation", message=str(error)))
+            return None
+
+    def _run(
+        self,
+        record: StepRecord,
+        tool: AnyTool,
+        args: dict[str, JsonValue],
+        judgement: Judgement,
+        *,
+        approval: str | None = None,
+        reason: str = "",
+    ) -> None:
+        run, now = self.visit.session.run, self.visit.session.now.isoformat()
+        key = key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step)
+        fingerprint = fingerprint_of(tool.name, args)
+        self._note(
+            record.to(
+                StepStatus.RUNNING,
+                key=key,
+                fingerprint=fingerprint,
+                approval=approval,
+                policies=judgement.policies,
+                reason=reason,
+                now=now,
+            )
+        )
+        self.frontier[record.step] = {
+            "status": StepStatus.RUNNING.value,
+            "step": record.step,
+            "key": key,
+            "fingerprint": fingerprint,
+            "approval": approval,
+            "now": now,
+            "seed": int(digest_of(key, now)[:12], 16),
+        }
+
+    def _ask(
+        self,
+        record: StepRecord,
+        step: Step,
+        tool: AnyTool,
+        args: dict[str, JsonValue],
+        judgement: Judgement,
+        demands: list[str],
+    ) -> None:
+        run, session = self.visit.session.run, self.visit.session
+        digest = self.visit.digest(step, tool, args)
+        request = ApprovalRequest(
+            id=new_approval_id(digest_of(run.run_id, step.id, digest, session.seq + 1)),
+            run=run.run_id,
+            step=step.id,
+            tool=tool.name,
+            args=args,
+            effect=tool.effect,
+            digest=digest,
+            reasons=(*demands, *judgement.reasons),
+            policies=judgement.policies,
+            policy_version=judgement.version,
+            plan_version=record.plan_version,
+            requested_by=run.requested_by,
+            evidence=self.visit.evidence(step),
+            args_schema=tool.schema(),
+        )
+        self._open(request, record.to(StepStatus.BLOCKED, approval=request.id, reason="; ".join(request.reasons)))
+
+    def _open(self, request: ApprovalRequest, record: StepRecord) -> None:
+        self.visit.session.stage_approval(self.visit.task, request)
+        self._note(record)
+        self.approvals[request.id] = request.plain()
+        self.frontier[request.step] = {"status": record.status.value, "approval": request.id}
+
+    def _forbid(self, record: StepRecord, judgement: Judgement) -> None:
+        message = f"the policy forbids it ({', '.join(judgement.policies)})"
+        self._fail(
+            record.model_copy(update={"policies": judgement.policies}), Failure(kind="policy_denied", message=message)
+        )
+
+    def _fail(self, record: StepRecord, failure: Failure) -> None:
+        self._note(record.to(StepStatus.FAILED, failure=failure, reason=failure.message, label=failure.kind))
+        self.frontier.pop(record.step, None)
+        self._end(RunStatus.FAILED, f"step {record.step} failed: {failure.message}")
+
+    def _digest(self, step: Step) -> str | None:
+        tool = self.visit.tool(step.tool)
+        try:
+            return self.visit.digest(step, tool, tool.normalise(self.visit.board.arguments(step)))
+        except (Unresolvable, InvalidArguments, InvalidValue):
+            return None

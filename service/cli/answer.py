@@ -1,0 +1,101 @@
+"""What a person is asked, the commands that answer it, and answering it right here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gatepost.service import terminal
+from gatepost.service.cli.desk import acting, authenticated
+from gatepost.service.cli.values import read_pairs
+from gatepost.state.approval import ApprovalRequest, Decision
+from gatepost.state.errors import CallerMistake
+
+if TYPE_CHECKING:
+    from gatepost.graph.compiled import GatepostGraph
+
+_WORDS = {"approve": "[a]pprove", "edit": "[e]dit", "reject": "[r]eject", "respond": "re[s]pond"}
+_KEYS = {"a": "approve", "e": "edit", "r": "reject", "s": "respond"}
+
+
+def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
+    """What is asked: tool, arguments, reasons and evidence, one line each."""
+    say(f"\n{terminal.one_line(asked.describe())}")
+    for name, value in asked.args.items():
+        say(f"  {terminal.one_line(name)} = {terminal.one_line(_shown(value))}")
+    for step, digest in asked.evidence.items():
+        say(f"  rests on {terminal.one_line(step)} ({digest[:12]})")
+    for limit, what in ((asked.decide_by, "answer by"), (asked.act_by, "acts by")):
+        if limit:
+            say(f"  {what} {limit}")
+
+
+def show_commands(asked: ApprovalRequest) -> None:
+    """The commands that answer it, ready to be copied."""
+    name = "result" if asked.kind == "doubt" else "NAME"
+    commands = {
+        "approve": f"gatepost approval approve {asked.id} --as NAME",
+        "edit": f"gatepost approval edit {asked.id} --set {name}=VALUE --as NAME",
+        "reject": f'gatepost approval reject {asked.id} --comment "why" --as NAME',
+        "respond": f'gatepost approval respond {asked.id} "what to do first" --as NAME',
+    }
+    for kind in asked.allowed:
+        terminal.note(f"  {commands[kind]}", style="bold" if kind == "approve" else "")
+
+
+def answer_here(graph: GatepostGraph, asked: ApprovalRequest, name: str | None) -> bool:
+    """Ask the person at the terminal until an answer is recorded; False when they leave it open."""
+    offered = "  ".join([*(_WORDS[kind] for kind in asked.allowed), "[l]eave it"])
+    while True:
+        choice = terminal.ask(f"\n{offered} (as {terminal.one_line(acting(name).actor)})? ")
+        kind = _KEYS.get((choice or "l").lower()[:1])
+        if kind not in asked.allowed:
+            if choice is None or choice.lower()[:1] == "l":
+                show_commands(asked)
+                return False
+            continue
+        try:
+            graph.decide(_made(asked, kind, name))
+        except CallerMistake as error:
+            terminal.complain("error", error)
+            continue
+        return True
+
+
+def decision(made: dict[str, Any], name: str | None) -> Decision:
+    """An answer that arrived on the command line."""
+    return Decision.model_validate({**made, "channel": "cli", "authenticated": authenticated(name)})
+
+
+def _made(asked: ApprovalRequest, kind: str, name: str | None) -> Decision:
+    by = acting(name).actor
+    match kind:
+        case "approve":
+            made = asked.approve(by=by)
+        case "edit":
+            made = {**asked.approve(by=by), "type": "edit", "args": {**asked.args, **_edits()}}
+        case "reject":
+            made = asked.reject(by=by, comment=terminal.ask("why: ") or "")
+        case _:
+            made = asked.respond(_needed("what first: "), by=by)
+    return decision(made, name)
+
+
+def _edits() -> dict[str, Any]:
+    pairs = []
+    while line := terminal.ask("name=value (an empty line ends): "):
+        pairs.append(line)
+    if not pairs:
+        raise CallerMistake("nothing was changed. Approve it, or say what to change.")
+    return read_pairs(pairs)
+
+
+def _needed(prompt: str) -> str:
+    if said := terminal.ask(prompt):
+        return said
+    raise CallerMistake("nothing was said. Say what the planner should do first.")
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

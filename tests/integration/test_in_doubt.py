@@ -1,0 +1,331 @@
+"""Tries to get an effect repeated on a guess: a call whose end nobody saw, found again after a crash, after three days,
+after other steps failed; and to have one recorded result answer another call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Retry, Step, Workflow, tool
+from gatepost.state.approval import decision_of
+from gatepost.state.errors import InvalidDecision
+
+ALL = Policy('@id("all") permit (principal, action, resource);')
+ASK_TO_CHARGE = Policy("""
+@id("rest") permit (principal, action == Action::"run", resource) unless { context.tool == "charge" };
+@id("decide") permit (principal, action == Action::"decide", resource);
+""")
+ONCE = Retry(attempts=3, first=timedelta(milliseconds=1), longest=timedelta(milliseconds=2))
+
+
+class Provider:
+    """A provider whose answers get lost as often as it is told, and that can be asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.booked: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.answers: list[Exception | None] = []
+        """How each call ends: an error after it was booked, or well."""
+        self.before_booking: Exception | None = None
+
+    def send(self, ctx: EffectContext, what: str) -> str:
+        """Book, then answer or not."""
+        self.calls.append(ctx.idempotency_key)
+        if self.before_booking is not None:
+            raise self.before_booking
+        self.booked[ctx.idempotency_key] = what
+        if self.answers and (error := self.answers.pop(0)) is not None:
+            raise error
+        return f"sent {what}"
+
+    def look_up(self, ctx: EffectContext, what: str) -> str | None:
+        """What is booked under the key."""
+        self.asked.append(ctx.idempotency_key)
+        return f"found {what}" if ctx.idempotency_key in self.booked else None
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider()
+
+
+def _graph(
+    build: Callable[..., GatepostGraph], provider: Provider, on_doubt: str, *more: Step, policy: Policy = ALL
+) -> GatepostGraph:
+    lookup = provider.look_up if on_doubt == "lookup" else None
+    send = tool(effect="write", on_doubt=on_doubt, name="send", retry=ONCE, lookup=lookup)(provider.send)
+
+    @tool(effect="read", retry=Retry(attempts=1))
+    def fail() -> str:
+        raise ValueError("no")
+
+    @tool(effect="irreversible", on_doubt="retry")
+    def charge(cents: int) -> int:
+        return cents
+
+    steps = (Step(id="send", tool="send", args={"what": "x"}), *more)
+    workflow = Workflow(name="w", goals=("w",), strategy=FixedPlan(Plan(steps=steps)), tools=(send, fail, charge))
+    return build([workflow], policy=policy)
+
+
+# ask
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError(), ValueError("?"), httpx.ReadTimeout("")])
+def test_a_call_whose_end_nobody_saw_asks_a_person_and_is_not_repeated(
+    build: Any, shop: Any, owner: Any, provider: Provider, error: Exception
+) -> None:
+    provider.answers = [error]
+    shop.graph = _graph(build, provider, "ask")
+    result = shop.graph.invoke({"goal": "w"}, shop.config())
+    asked = result["approval"]
+    assert (result["status"], asked.kind, asked.step) == ("blocked", "doubt", "send")
+    assert result["steps"]["send"]["status"] == "in_doubt"
+    assert "nobody saw how it ended" in asked.describe()
+    for _ in range(3):
+        assert shop.graph.invoke(None, shop.config())["status"] == "blocked"
+    (effect,) = owner.effects(shop.run())
+    assert (effect["state"], effect["finished_at"], len(provider.calls)) == ("in_doubt", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "output"),
+    [
+        (lambda asked: asked.approve(by="alice"), "succeeded", None),
+        (lambda asked: asked.edit(by="alice", result="sent x, says the bank"), "succeeded", "sent x, says the bank"),
+        (lambda asked: asked.reject(by="alice"), "failed", None),
+    ],
+    ids=["it happened", "it happened, with this result", "it did not happen"],
+)
+def test_a_person_says_what_happened(
+    build: Any, shop: Any, owner: Any, provider: Provider, answer: Any, status: str, output: Any
+) -> None:
+    provider.answers = [TimeoutError()]
+    shop.graph = _graph(build, provider, "ask", Step(id="charge", tool="charge", args={"cents": 1}, needs=("send",)))
+    asked = shop.graph.invoke({"goal": "w"}, shop.config())["approval"]
+    result = shop.answer(answer(asked))
+    assert result["status"] == status
+    assert result["steps"]["send"].get("output") == output
+    assert "alice" in result["steps"]["send"]["reason"]
+    (effect,) = [effect for effect in owner.effects(shop.run()) if effect["step_id"] == "send"]
+    assert (effect["state"], effect["result"]) == (status, output)
+    assert len(provider.calls) == 1
+    assert ("charge" in {effect["step_id"] for effect in owner.effects(shop.run())}) == (status == "succeeded")
+
+
+def test_doubt_takes_no_other_answer(build: Any, shop: Any, provider: Provider) -> None:
+    provider.answers = [TimeoutError()]
+    shop.graph = _graph(build, provider, "ask")
+    asked = shop.graph.invoke({"goal": "w"}, shop.config())["approval"]
+    for answer in (
+        asked.respond("try again", by="alice"),
+        {**asked.approve(by="alice"), "type": "edit", "args": {"result": 7}},
+        {**asked.approve(by="alice"), "type": "edit", "args": {}},
+        {**asked.approve(by="alice"), "type": "edit", "args": {"result": "x", "what": "y"}},
+    ):
+        with pytest.raises(InvalidDecision):
+            shop.answer(answer)
+    assert shop.answer(asked.approve(by="alice"))["status"] == "succeeded"
+
+
+def test_no_clock_turns_doubt_into_try_again(
+    gatepost_graph: Any, shop: Any, gatepost_database: Any, provider: Provider
+) -> None:
+    provider.answers = [TimeoutError()]
+    graph = _graph(gatepost_graph, provider, "ask")
+    graph.invoke({"goal": "w"}, shop.config())
+    gatepost_database.clock.shift(timedelta(days=400))
+    assert graph.invoke(None, shop.config())["approval"].kind == "doubt"
+    assert len(provider.calls) == 1
+
+
+def test_a_run_that_fails_elsewhere_still_asks_what_happened(
+    build: Any, shop: Any, owner: Any, provider: Provider
+) -> None:
+    provider.answers = [TimeoutError()]
+    shop.graph = _graph(build, provider, "ask", Step(id="fail", tool="fail"))
+    result = shop.graph.invoke({"goal": "w"}, shop.config())
+    assert (result["status"], result["approval"].kind) == ("blocked", "doubt")
+    result = shop.answer(result["approval"].approve(by="alice"))
+    assert (result["status"], result["steps"]["send"]["status"]) == ("failed", "succeeded")
+    assert "step fail failed" in result["outcome"]["reason"]
+
+
+def test_a_no_and_a_wish_at_once_do_not_end_a_run_in_doubt(
+    build: Any, shop: Any, owner: Any, provider: Provider
+) -> None:
+    """One person rejects, another wants a new plan, and nobody knows yet what a third step did."""
+    provider.answers = [TimeoutError()]
+    gated = [Step(id=name, tool="charge", args={"cents": 1}) for name in ("a", "b")]
+    shop.graph = _graph(build, provider, "ask", *gated, policy=ASK_TO_CHARGE)
+    asked = {one.step: one for one in shop.graph.invoke({"goal": "w"}, shop.config())["approvals"]}
+    assert {step: one.kind for step, one in asked.items()} == {"a": "action", "b": "action", "send": "doubt"}
+    shop.graph.decide(decision_of(asked["a"].reject(by="alice")))
+    shop.graph.decide(decision_of(asked["b"].respond("something else", by="bob")))
+    result = shop.graph.invoke(None, shop.config())
+    assert (result["status"], [one.kind for one in result["approvals"]]) == ("blocked", ["doubt"])
+    assert shop.answer(asked["send"].approve(by="alice"))["status"] == "rejected"
+
+
+# after a crash
+
+
+def _cut_off(graph: GatepostGraph, config: Any, inside: threading.Event) -> None:
+    async def cut() -> None:
+        running = asyncio.ensure_future(graph.ainvoke({"goal": "w"}, config))
+        await asyncio.to_thread(inside.wait, 20)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(cut())
+
+
+class Hangs:
+    """Books, then hangs the first time."""
+
+    def __init__(self, build: Callable[..., GatepostGraph], on_doubt: str, *, books: bool = True) -> None:
+        self.inside = threading.Event()
+        self.calls: list[str] = []
+        self.booked: set[str] = set()
+
+        async def send(ctx: EffectContext) -> str:
+            self.calls.append(ctx.idempotency_key)
+            if books or len(self.calls) > 1:
+                self.booked.add(ctx.idempotency_key)
+            if len(self.calls) == 1:
+                self.inside.set()
+                await asyncio.Event().wait()
+            return "sent"
+
+        def look_up(ctx: EffectContext) -> str | None:
+            return "found" if ctx.idempotency_key in self.booked else None
+
+        lookup = look_up if on_doubt == "lookup" else None
+        declared = tool(effect="write", on_doubt=on_doubt, lookup=lookup)(send)
+        plan = Plan(steps=(Step(id="send", tool="send"),))
+        self.graph = build([Workflow(name="w", goals=("w",), strategy=FixedPlan(plan), tools=(declared,))], policy=ALL)
+
+
+@pytest.mark.parametrize(
+    ("on_doubt", "books", "calls", "output"),
+    [
+        ("retry", True, 2, "sent"),
+        ("lookup", True, 1, "found"),
+        ("lookup", False, 2, "sent"),
+    ],
+)
+def test_a_call_that_was_cut_off_is_resolved_as_its_tool_declares(
+    build: Any, shop: Any, owner: Any, on_doubt: str, books: Any, calls: int, output: str
+) -> None:
+    hangs = Hangs(build, on_doubt, books=books)
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], result["steps"]["send"]["output"]) == ("succeeded", output)
+    assert (len(hangs.calls), len(set(hangs.calls)), len(hangs.booked)) == (calls, 1, 1)
+    (effect,) = owner.effects(shop.run())
+    assert (effect["state"], effect["attempts"]) == ("succeeded", calls)
+
+
+def test_a_call_that_was_cut_off_and_cannot_be_asked_about_is_a_persons_matter(
+    build: Any, shop: Any, owner: Any
+) -> None:
+    hangs = Hangs(build, "ask")
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], result["approval"].kind, len(hangs.calls)) == ("blocked", "doubt", 1)
+    assert "cut off" in result["approval"].reasons[0]
+    shop.graph = hangs.graph
+    assert shop.answer(result["approval"].approve(by="alice"))["status"] == "succeeded"
+    assert len(hangs.calls) == 1
+
+
+@pytest.mark.parametrize("on_doubt", ["retry", "ask", "lookup"])
+def test_a_recorded_result_is_returned_and_nothing_is_called(build: Any, shop: Any, owner: Any, on_doubt: str) -> None:
+    hangs = Hangs(build, on_doubt)
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    owner.change(
+        "UPDATE gatepost.effect SET state = 'succeeded', result = '\"recorded\"', finished_at = gatepost.now() "
+        "WHERE run_id = %s",
+        shop.run(),
+    )
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], result["steps"]["send"]["output"]) == ("succeeded", "recorded")
+    assert len(hangs.calls) == 1
+
+
+def test_a_key_that_served_another_call_serves_no_second_one(build: Any, shop: Any, owner: Any) -> None:
+    hangs = Hangs(build, "retry")
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    owner.change("UPDATE gatepost.effect SET fingerprint = 'another' WHERE run_id = %s", shop.run())
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], len(hangs.calls)) == ("failed", 1)
+    assert "other arguments" in result["outcome"]["reason"]
+
+
+# look-ups and retries
+
+
+def test_a_lookup_that_finds_the_effect_ends_the_matter(build: Any, shop: Any, owner: Any, provider: Provider) -> None:
+    provider.answers = [TimeoutError()]
+    result = _graph(build, provider, "lookup").invoke({"goal": "w"}, shop.config())
+    assert (result["status"], result["steps"]["send"]["output"]) == ("succeeded", "found x")
+    assert (len(provider.calls), len(provider.asked), len(provider.booked)) == (1, 1, 1)
+
+
+def test_a_lookup_that_fails_is_no_answer(build: Any, shop: Any, owner: Any, provider: Provider) -> None:
+    provider.answers = [TimeoutError()]
+    graph = _graph(build, provider, "lookup")
+
+    def broken(ctx: EffectContext, what: str) -> str | None:
+        raise ConnectionError("down")
+
+    object.__setattr__(graph.equipment.catalog.tools("w")["send"], "lookup", broken)
+    result = graph.invoke({"goal": "w"}, shop.config())
+    assert (result["status"], result["approval"].kind, len(provider.calls)) == ("blocked", "doubt", 1)
+
+
+@pytest.mark.parametrize(("failures", "status"), [(0, "succeeded"), (1, "succeeded"), (2, "succeeded"), (3, "blocked")])
+def test_attempts_are_counted_in_the_ledger_and_bounded(
+    build: Any, shop: Any, owner: Any, provider: Provider, failures: int, status: str
+) -> None:
+    provider.answers = [TimeoutError() for _ in range(failures)]
+    result = _graph(build, provider, "retry").invoke({"goal": "w"}, shop.config())
+    assert result["status"] == status
+    (effect,) = owner.effects(shop.run())
+    assert effect["attempts"] == len(provider.calls) == min(failures + 1, 3)
+    assert len(set(provider.calls)) == 1
+
+
+def _refusal(code: int, **headers: str) -> httpx.HTTPStatusError:
+    request = httpx.Request("POST", "http://provider")
+    return httpx.HTTPStatusError(str(code), request=request, response=httpx.Response(code, headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "calls"),
+    [
+        (_refusal(400), "validation", 1),
+        (_refusal(401), "auth", 1),
+        (_refusal(429, **{"Retry-After": "0"}), "throttled", 3),
+        (httpx.ConnectError("refused"), "transient", 3),
+    ],
+)
+@pytest.mark.parametrize("on_doubt", ["ask", "retry", "lookup"])
+def test_a_definite_no_is_a_failure_and_no_doubt(
+    build: Any, shop: Any, owner: Any, provider: Provider, error: Exception, kind: str, calls: int, on_doubt: str
+) -> None:
+    provider.before_booking = error
+    result = _graph(build, provider, on_doubt).invoke({"goal": "w"}, shop.config())
+    assert (result["status"], len(provider.calls)) == ("failed", calls)
+    assert result["steps"]["send"]["failure"]["kind"] == kind
+    (effect,) = owner.effects(shop.run())
+    assert (effect["state"], effect["attempts"]) == ("failed", calls)
