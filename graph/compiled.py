@@ -25,7 +25,7 @@ from gatepost.checkpointing.runs import Admission, ended
 from gatepost.checkpointing.session import SESSION_KEY, RunSession
 from gatepost.graph import door, view
 from gatepost.graph.clerk import GraphClerk
-from gatepost.graph.context import RunContext
+from gatepost.graph.context import RunContext, who_acts
 from gatepost.nodes.visit import Equipment
 from gatepost.state.approval import Decision, decision_of
 from gatepost.state.canonical import digest_of
@@ -90,7 +90,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         # In a context of its own: inside another graph's node, LangChain would mix that graph's config in.
         config = Context().run(lambda: ensure_config(merge_configs(self.config, config)))
         entry = door.admit(input, config)
-        who = context or RunContext()
+        who = who_acts(context)
         recorded = await self._prepare(entry, who)
         options.update(context=who, interrupt_before=door.gates(interrupt_before), durability="sync")
         again = True
@@ -145,7 +145,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         Raises:
             CallerMistake: unknown, not allowed, malformed, too late, or decided otherwise.
         """
-        decision, who = decision_of(decision), context or RunContext()
+        decision, who = decision_of(decision), who_acts(context)
         row = await self.saver.approvals.get(decision.approval, who.tenant)
         if run_id is not None and row["run_id"] != run_id:
             raise DoorClosed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from dataclasses import dataclass
 
+from gatepost.state.errors import InvalidValue
 from gatepost.state.values import storable_text
 
 LOCAL_TENANT = "local"
@@ -34,6 +35,21 @@ class RunContext:
     def actor(self) -> str:
         """The principal, or the user of the operating system."""
         return self.principal or os_user()
+
+
+def who_acts(given: object) -> RunContext:
+    """What a caller passed as `context`: a `RunContext`, its fields as a dict, or nothing.
+
+    Raises:
+        InvalidValue: something else.
+    """
+    if given is None:
+        return RunContext()
+    if isinstance(given, RunContext):
+        return given
+    if isinstance(given, dict) and given.keys() <= {"tenant", "principal"}:
+        return RunContext(**given)
+    raise InvalidValue("the context is no RunContext. Pass context=RunContext(tenant=…, principal=…).")
 
 
 def os_user() -> str:

@@ -23,6 +23,9 @@ from gatepost.state.errors import GatepostError, LostRun
 from gatepost.state.status import EffectState
 from gatepost.state.step import Failure
 
+LONGEST_PAUSE_SECONDS = 60.0
+"""A provider that asks for a longer wait fails the step: the wait would hold the run's lease all the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -93,7 +96,8 @@ async def _attempts(
             raise
         except Exception as error:  # noqa: BLE001 (a tool may raise anything; it becomes state)
             failure, certain = classify(error)
-        again = failure.kind in RETRIED and attempt < tool.retry.attempts
+        pause = pause_seconds(tool.retry, attempt, failure, random.Random(context.seed + attempt))
+        again = failure.kind in RETRIED and attempt < tool.retry.attempts and pause <= LONGEST_PAUSE_SECONDS
         if entry is not None and not certain and tool.on_doubt is OnDoubt.ASK:
             again = False
         if entry is not None and not certain and tool.on_doubt is OnDoubt.LOOKUP and again:
@@ -102,7 +106,7 @@ async def _attempts(
                 return known
         if not again:
             return Outcome(EffectState.FAILED, failure=failure) if certain or entry is None else _unknown(failure)
-        await anyio.sleep(pause_seconds(tool.retry, attempt, failure, random.Random(context.seed + attempt)))
+        await anyio.sleep(pause)
         if entry is not None:
             await visit.equipment.ledger.again(visit.session, entry.key)
 

@@ -41,7 +41,7 @@ class Owner:
     """The owner of the test's database: reads what is really there, and tampers."""
 
     def __init__(self, url: str) -> None:
-        self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        self._connection = psycopg.Connection[dict[str, Any]].connect(url, autocommit=True, row_factory=dict_row)
         self._lock = threading.Lock()
 
     def rows(self, statement: Any, *params: Any) -> list[dict[str, Any]]:

@@ -58,10 +58,10 @@ class Stock:
     def graph(self, *, asks: bool = True) -> Any:
         """The graph; with `asks=False` its only gate is `interrupt_before`."""
         builder = StateGraph(Sale)
-        builder.add_node("planner", lambda _: {})
-        builder.add_node("approval", lambda _: {"decision": interrupt("may I?")} if asks else {})
+        builder.add_node("planner", lambda state: {})
+        builder.add_node("approval", lambda state: {"decision": interrupt("may I?")} if asks else {})
         builder.add_node("executor", self._execute)
-        builder.add_node("finalizer", lambda _: {})
+        builder.add_node("finalizer", lambda state: {})
         for before, after in ((START, "planner"), ("planner", "approval"), ("approval", "executor")):
             builder.add_edge(before, after)
         builder.add_edge("executor", "finalizer")
@@ -426,8 +426,8 @@ def test_a_malformed_answer_is_refused_also_as_an_object(shop: Any, change: dict
 
 def test_a_duplicate_answer_does_not_answer_the_next_question(stock: Stock, shop: Any) -> None:
     builder = StateGraph(Sale)
-    builder.add_node("first", lambda _: {"said": [interrupt("first?")]})
-    builder.add_node("second", lambda _: {"said": [interrupt("second?")]})
+    builder.add_node("first", lambda state: {"said": [interrupt("first?")]})
+    builder.add_node("second", lambda state: {"said": [interrupt("second?")]})
     builder.add_edge(START, "first")
     builder.add_edge("first", "second")
     graph = builder.compile(checkpointer=stock.saver)
