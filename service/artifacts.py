@@ -7,7 +7,8 @@ in the run's own folder whatever the artifact is called.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -28,12 +29,26 @@ def save(folder: Path, artifacts: Iterable[Mapping[str, Any]]) -> list[Path]:
     newest = {found["name"]: found["content"] for found in artifacts}
     if newest:
         folder.mkdir(parents=True, exist_ok=True)
-    return [_write(folder / file_name(name), content) for name, content in newest.items()]
+    return [_write(folder / name, content) for name, content in zip(_file_names(newest), newest.values(), strict=True)]
 
 
 def file_name(name: str) -> str:
-    """A name as a file name: no way out of the folder, and nothing hidden."""
-    return _STRANGE.sub("_", name).lstrip(".")[:200] or "artifact"
+    """A name as a file name: no way out of the folder, nothing hidden, and short enough for every file system."""
+    return _STRANGE.sub("_", name).lstrip(".").encode()[:200].decode(errors="ignore") or "artifact"
+
+
+def _file_names(names: Iterable[str]) -> list[str]:
+    """File names, each once: where two names would be one file, the later gets a number in front."""
+    taken: list[str] = []
+    for name in names:
+        wanted = file_name(name)
+        taken.append(next(free for free in _numbered(wanted) if free not in taken))
+    return taken
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{number}_{name}" for number in count(2))
 
 
 def _write(path: Path, content: str) -> Path:

@@ -62,7 +62,7 @@ def _load(source: str) -> list[Workflow]:
         raise CallerMistake(f"the workflow {source!r} cannot be found: it is written module:ATTRIBUTE.")
     try:
         found = getattr(import_module(module), attribute)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that was not meant to be imported may end the process
         reason = f"{type(error).__name__}: {error}"
         raise CallerMistake(f"the workflow {source!r} cannot be imported ({reason}).") from error
     several = list(found) if isinstance(found, list | tuple | set | frozenset) else [found]

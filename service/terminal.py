@@ -85,10 +85,10 @@ def note(text: str, *, style: str = "") -> None:
 
 
 def complain(kind: str, message: object) -> None:
-    """An error or a warning on stderr."""
+    """An error or a warning on stderr; what follows its first line is indented, so that it cannot pass for another."""
     from rich.text import Text
 
-    err().print(Text.assemble((f"{kind}:", "bold red"), " ", safe(message)))
+    err().print(Text.assemble((f"{kind}:", "bold red"), " ", safe(message).replace("\n", "\n  ")))
 
 
 def ask(prompt: str) -> str | None:

@@ -10,7 +10,7 @@ from gatepost.service import terminal
 from gatepost.service.cli.desk import acting, authenticated
 from gatepost.service.cli.values import read_pairs
 from gatepost.state.approval import ApprovalRequest, Decision
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import AlreadyDecided, CallerMistake
 
 if TYPE_CHECKING:
     from gatepost.graph.compiled import GatepostGraph
@@ -57,6 +57,8 @@ def answer_here(graph: GatepostGraph, asked: ApprovalRequest, name: str | None) 
             continue
         try:
             graph.decide(_made(asked, kind, name))
+        except AlreadyDecided as error:
+            terminal.complain("error", error)  # somebody else's answer stands, and the run goes on with it
         except CallerMistake as error:
             terminal.complain("error", error)
             continue
@@ -76,7 +78,7 @@ def _made(asked: ApprovalRequest, kind: str, name: str | None) -> Decision:
         case "edit":
             made = {**asked.approve(by=by), "type": "edit", "args": {**asked.args, **_edits()}}
         case "reject":
-            made = asked.reject(by=by, comment=terminal.ask("why: ") or "")
+            made = asked.reject(by=by, comment=_line("why: "))
         case _:
             made = asked.respond(_needed("what first: "), by=by)
     return decision(made, name)
@@ -84,7 +86,7 @@ def _made(asked: ApprovalRequest, kind: str, name: str | None) -> Decision:
 
 def _edits() -> dict[str, Any]:
     pairs = []
-    while line := terminal.ask("name=value (an empty line ends): "):
+    while line := _line("name=value (an empty line ends): "):
         pairs.append(line)
     if not pairs:
         raise CallerMistake("nothing was changed. Approve it, or say what to change.")
@@ -92,9 +94,16 @@ def _edits() -> dict[str, Any]:
 
 
 def _needed(prompt: str) -> str:
-    if said := terminal.ask(prompt):
+    if said := _line(prompt):
         return said
     raise CallerMistake("nothing was said. Say what the planner should do first.")
+
+
+def _line(prompt: str) -> str:
+    """A line that belongs to an answer; who closes the input instead has not given one."""
+    if (said := terminal.ask(prompt)) is None:
+        raise CallerMistake("broken off: no answer is recorded.")
+    return said
 
 
 def _shown(value: Any) -> str:

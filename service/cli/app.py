@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -73,12 +74,20 @@ def options(
 
 def main() -> None:
     """The console script."""
+    _forgive_missing_streams()
     _forgive_encodings()
     try:
         app(prog_name="gatepost")
     except SystemExit as end:
         leave(end.code)
         raise
+
+
+def _forgive_missing_streams() -> None:
+    """A process that was started with a stream closed reads nothing there, and writes to nobody."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w"))  # noqa: SIM115 (for good)
 
 
 def _forgive_encodings() -> None:

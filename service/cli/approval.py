@@ -11,6 +11,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import (
     DEFAULT_ARTIFACTS,
+    ApprovalId,
     Artifacts,
     As,
     Desk,
@@ -34,7 +35,6 @@ app = typer.Typer(
     "Example: [bold]gatepost approval approve apr_1a2b --as alice[/]",
 )
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The approval; may be abbreviated.")]
 Comment = Annotated[str, typer.Option("--comment", "-m", help="A note for the record.")]
 NoRun = Annotated[bool, typer.Option("--no-run", help="Record the answer and leave the run to somebody else.")]
 
@@ -79,7 +79,7 @@ def list_approvals(
 
 @app.command("show", epilog=EPILOG)
 @guarded
-def show(context: typer.Context, approval: Id, *, as_json: Json = False) -> None:
+def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False) -> None:
     """One approval: what is asked, on what it rests, and the answer if there is one.
 
     Example: gatepost approval show apr_1a
@@ -98,14 +98,15 @@ def show(context: typer.Context, approval: Id, *, as_json: Json = False) -> None
     terminal.say(f"digest   {row['digest']}")
     if row["type"] is not None:
         note = f" ({row['comment']})" if row["comment"] else ""
-        terminal.say(f"answer   {row['type']} by {row['principal']} at {terminal.safe(row['decided_at'])}{note}")
+        said = f"{row['type']} by {row['principal']} at {terminal.safe(row['decided_at'])}{note}"
+        terminal.say(f"answer   {terminal.one_line(said)}")
 
 
 @app.command("approve", epilog=EPILOG)
 @guarded
 def approve(
     context: typer.Context,
-    approval: Id,
+    approval: ApprovalId,
     *,
     comment: Comment = "",
     name: As = None,
@@ -130,7 +131,7 @@ def approve(
 @guarded
 def reject(
     context: typer.Context,
-    approval: Id,
+    approval: ApprovalId,
     *,
     comment: Comment = "",
     name: As = None,
@@ -155,7 +156,7 @@ def reject(
 @guarded
 def edit(
     context: typer.Context,
-    approval: Id,
+    approval: ApprovalId,
     *,
     pairs: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Another value for an argument; repeat.")
@@ -186,7 +187,7 @@ def edit(
 @guarded
 def respond(
     context: typer.Context,
-    approval: Id,
+    approval: ApprovalId,
     text: Annotated[str, typer.Argument(help="What is to be done first; the planner gets it.")],
     *,
     name: As = None,

@@ -106,6 +106,5 @@ def _tell(standing: Standing) -> None:
     if not standing.moved and standing.status is RunStatus.SUCCEEDED:
         terminal.hint(f"run {standing.run_id} had ended already: {standing.status}")
     elif not standing.moved:
-        terminal.hint(
-            f"run {standing.run_id} is {standing.status}" + (f": {standing.reason}" if standing.reason else "")
-        )
+        reason = f": {standing.reason}" if standing.reason else ""
+        terminal.hint(terminal.one_line(f"run {standing.run_id} is {standing.status}{reason}"))

@@ -23,9 +23,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+def _given(value: str) -> str:
+    """An id of no characters is the beginning of every id: a shell's unset variable must not mean the only run."""
+    if not value.strip():
+        raise typer.BadParameter("it is empty. Is the variable set?")
+    return value
+
+
 As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who acts. Default: the user of this system.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")]
+RunId = Annotated[
+    str, typer.Argument(metavar="ID", callback=_given, help="The run; may be abbreviated.", show_default=False)
+]
+ApprovalId = Annotated[
+    str, typer.Argument(metavar="ID", callback=_given, help="The approval; may be abbreviated.", show_default=False)
+]
 Artifacts = Annotated[
     Path, typer.Option("--artifacts", metavar="DIR", help="Where artifacts are saved, in a folder of the run's id.")
 ]
@@ -134,17 +148,22 @@ def read_policy(path: Path | None) -> Any:
 
 
 def named(context: typer.Context, name: str | None) -> str | None:
-    """The name that was given, after the command or before it."""
+    """The name that was given, after the command or before it.
+
+    Raises:
+        CallerMistake: it names nobody.
+    """
     options: Options = context.obj
-    return options.principal if name is None else name
+    found = options.principal if name is None else name
+    if found is not None and not found.strip():
+        raise CallerMistake("--as names nobody. Give a name, or leave it out.")
+    return found
 
 
 def acting(name: str | None) -> RunContext:
     """Who acts."""
     from gatepost.graph.context import RunContext
 
-    if name is not None and not name.strip():
-        raise CallerMistake("--as names nobody. Give a name, or leave it out.")
     return RunContext(principal=name or "")
 
 

@@ -34,7 +34,7 @@ class Exit(IntEnum):
     USAGE = 2
     """bad input: nothing was changed"""
     WAITS = 3
-    """the run (or with `doctor`: something) waits for a person"""
+    """the run waits for a person, or for somebody to go on with it"""
     NOT_SUCCEEDED = 4
     """the run ended, and not with success"""
     CONFLICT = 5

@@ -7,16 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import Desk, Json, Limit, acting, opened
+from gatepost.service.cli.desk import Desk, Json, Limit, RunId, acting, opened
 from gatepost.service.cli.exits import guarded
-
-Id = Annotated[str, typer.Argument(metavar="ID", help="The run; may be abbreviated.")]
 
 
 @guarded
 def show(
     context: typer.Context,
-    run_id: Id,
+    run_id: RunId,
     *,
     after: Annotated[int, typer.Option(help="Only transitions after this number: the next page.")] = 0,
     limit: Limit = 200,
@@ -52,7 +50,7 @@ def show(
 
 
 @guarded
-def export(context: typer.Context, run_id: Id) -> None:
+def export(context: typer.Context, run_id: RunId) -> None:
     """Everything that happened to a run as JSON lines: who, what, when, from, to, why.
 
     Transitions, plans, steps, approvals, decisions, effects and artifacts in one order, for an audit or for jq.

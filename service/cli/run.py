@@ -16,6 +16,7 @@ from gatepost.service.cli.desk import (
     Json,
     Limit,
     Options,
+    RunId,
     acting,
     named,
     opened,
@@ -60,8 +61,11 @@ def short(
     """Start a run, or look after the ones there are."""
     if context.invoked_subcommand is None:
         _start(context, goal, given, pairs, run_id=run_id, manner=_manner(context, name, artifacts, no_input=no_input))
-    elif goal is not None:
-        raise CallerMistake(f"--goal goes with `run` or `run start`, not with `run {context.invoked_subcommand}`.")
+    elif misplaced := _given_options(context):
+        raise CallerMistake(
+            f"{', '.join(misplaced)} before `{context.invoked_subcommand}` would be lost: write it after "
+            f"`run {context.invoked_subcommand}`, if that takes it."
+        )
 
 
 @app.command("start", epilog=EPILOG)
@@ -88,7 +92,7 @@ def start(
 @guarded
 def resume(
     context: typer.Context,
-    run_id: Annotated[str, typer.Argument(metavar="ID", help="The run; may be abbreviated.")],
+    run_id: RunId,
     *,
     name: As = None,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
@@ -136,7 +140,7 @@ def list_runs(
 @guarded
 def show(
     context: typer.Context,
-    run_id: Annotated[str, typer.Argument(metavar="ID", help="The run; may be abbreviated.")],
+    run_id: RunId,
     *,
     artifact: Annotated[str | None, typer.Option(metavar="NAME", help="Print this artifact and nothing else.")] = None,
     as_json: Json = False,
@@ -173,6 +177,15 @@ def _start(
     with opened(context) as desk:
         desk.graph.equipment.catalog.for_goal(goal)
         carry_on(desk, {"goal": goal, "input": data}, chosen, manner)
+
+
+def _given_options(context: typer.Context) -> list[str]:
+    """The options that were written before the subcommand, as they are written."""
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if (source := context.get_parameter_source(option.name or "")) is not None and source.name == "COMMANDLINE"
+    ]
 
 
 def _manner(context: typer.Context, name: str | None, artifacts: Path, *, no_input: bool) -> Manner:
@@ -225,10 +238,15 @@ def who_is_next(row: dict[str, Any], open_approvals: list[str]) -> str:
 
 
 def _print_report(found: dict[str, Any]) -> None:
-    terminal.say(f"{found['run_id']}  {found['status']}" + (f": {found['reason']}" if found["reason"] else ""))
-    terminal.say(f"goal     {found['goal']} ({found['workflow']}), asked for by {found['requested_by']}")
-    terminal.say(f"plan     v{found['plan_version']}, transition {found['seq']}")
-    terminal.say(f"next     {found['next']}\n")
+    reason = f": {found['reason']}" if found["reason"] else ""
+    for line in (
+        f"{found['run_id']}  {found['status']}{reason}",
+        f"goal     {found['goal']} ({found['workflow']}), asked for by {found['requested_by']}",
+        f"plan     v{found['plan_version']}, transition {found['seq']}",
+        f"next     {found['next']}",
+    ):
+        terminal.say(terminal.one_line(line))
+    terminal.say("")
     terminal.table(
         ("step", "status", "result", "why"),
         [(step["step"], step["status"], step.get("label"), step.get("reason")) for step in found["steps"]],
@@ -249,7 +267,8 @@ def _print_report(found: dict[str, Any]) -> None:
             empty="",
         )
     for artifact in found["artifacts"]:
-        terminal.say(f"\nartifact {artifact['name']} v{artifact['version']} {artifact['sha256']}")
+        made = f"artifact {artifact['name']} v{artifact['version']} {artifact['sha256']}"
+        terminal.say(f"\n{terminal.one_line(made)}")
 
 
 def _print_artifact(found: dict[str, Any], name: str) -> None:

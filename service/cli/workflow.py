@@ -17,7 +17,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     epilog=EPILOG,
-    help="The workflows that are installed, and those named by --workflows or GATEPOST_WORKFLOWS.",
+    help="The workflows that are installed, and those named by --workflows or GATEPOST_WORKFLOWS.\n\n"
+    "Example: [bold]gatepost workflow list[/]",
 )
 
 
