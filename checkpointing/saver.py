@@ -193,7 +193,7 @@ class GatepostSaver(ThreadSaver):
                 "run_id": session.run.run_id,
                 "seq": session.seq + 1,
                 "source": metadata["source"],
-                "nodes": session.take_nodes() or [metadata["source"]],
+                "nodes": session.take_nodes() or ["input" if metadata["source"] == "input" else "START"],
                 "next": next_nodes(checkpoint),
                 "status": session.status,
                 "reason": session.reason,
