@@ -106,7 +106,7 @@ class Shell:
 
     def rows(self, statement: Any, *params: Any) -> list[dict[str, Any]]:
         """What is really in the database."""
-        with psycopg.connect(self.database, row_factory=dict_row) as connection:
+        with psycopg.Connection[dict[str, Any]].connect(self.database, row_factory=dict_row) as connection:
             return connection.execute(statement, params or None).fetchall()
 
     def question(self, run: str) -> str:
