@@ -12,7 +12,7 @@ import typer
 
 from gatepost.service.cli import approval, doctor, history, run, workflow
 from gatepost.service.cli.desk import Options, named_workflows
-from gatepost.service.cli.exits import EPILOG, leave
+from gatepost.service.cli.exits import EPILOG, flush, leave
 
 app = typer.Typer(
     name="gatepost",
@@ -79,6 +79,7 @@ def main() -> None:
     try:
         app(prog_name="gatepost")
     except SystemExit as end:
+        flush()
         leave(end.code)
         raise
 

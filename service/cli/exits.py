@@ -113,6 +113,14 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def flush() -> None:
+    """Write what is still buffered. When nobody reads it any more, the exit code stands all the same."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _mute()
+
+
 def leave(code: object) -> None:
     """End the process even where the thread of a tool does not end: nobody waits for its result any more."""
     for thread in _left():
