@@ -22,6 +22,8 @@ from gatepost.state.values import storable
 
 PLAN_SCHEMA = 1
 MAX_STEPS = 20_000
+PLAN_SCALE = 32
+"""A plan may hold this many times what one value may; the arguments of each step keep to the limit of one."""
 
 
 class Condition(Record):
@@ -111,14 +113,14 @@ def plan_of(data: object) -> Plan:
         UnknownVersion: written under another schema version.
     """
     if isinstance(data, Plan):
-        storable(data.model_dump(mode="json"), where="the plan")
+        storable(data.model_dump(mode="json"), where="the plan", scale=PLAN_SCALE)
         return data
     if isinstance(data, dict) and data.get("schema_version", PLAN_SCHEMA) != PLAN_SCHEMA:
         raise UnknownVersion(
             f"the plan has schema_version {data.get('schema_version')!r}; this release reads {PLAN_SCHEMA}. "
             "Finish the run with the release that wrote it, or upgrade Gatepost."
         )
-    storable(data, where="the plan")
+    storable(data, where="the plan", scale=PLAN_SCALE)
     try:
         return Plan.model_validate(data)
     except ValidationError as error:

@@ -28,22 +28,25 @@ MAX_INT = 2**53 - 1
 class _Budget:
     """What one value has used of the limits so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: int) -> None:
+        self.max_text_bytes = MAX_TEXT_BYTES * scale
+        self.max_items = MAX_ITEMS * scale
         self.text_bytes = 0
         self.items = 0
 
 
-def storable(value: object, *, where: str) -> JsonValue:
+def storable(value: object, *, where: str, scale: int = 1) -> JsonValue:
     """Return `value` unchanged when every store can hold it faithfully.
 
     Args:
         value: plain data: dict (str keys), list, str, int, float, bool, None.
         where: what the value is, for the error ("the goal", "the result of tool 'charge'").
+        scale: how many times the limits of one value it may have; a plan is many values.
 
     Raises:
         InvalidValue: naming the path inside the value, the cause and what to send instead.
     """
-    _check(value, path="", where=where, depth=0, budget=_Budget())
+    _check(value, path="", where=where, depth=0, budget=_Budget(scale))
     return value  # type: ignore[return-value]
 
 
@@ -109,16 +112,19 @@ def _check_text(value: str, *, path: str, where: str, budget: _Budget) -> None:
         raise _refusal(
             where, path, "contains a lone surrogate, which is not Unicode text", "decode the source properly"
         ) from None
-    if budget.text_bytes > MAX_TEXT_BYTES:
+    if budget.text_bytes > budget.max_text_bytes:
         raise _refusal(
-            where, path, f"holds more than {MAX_TEXT_BYTES} bytes of text", "store it elsewhere, send a reference"
+            where,
+            path,
+            f"holds more than {budget.max_text_bytes} bytes of text",
+            "store it elsewhere, send a reference",
         )
 
 
 def _spend(budget: _Budget, count: int, *, path: str, where: str) -> None:
     budget.items += count
-    if budget.items > MAX_ITEMS:
-        raise _refusal(where, path, f"has more than {MAX_ITEMS} members", "store it elsewhere, send a reference")
+    if budget.items > budget.max_items:
+        raise _refusal(where, path, f"has more than {budget.max_items} members", "store it elsewhere, send a reference")
 
 
 def _refusal(where: str, path: str, what: str, instead: str) -> InvalidValue:

@@ -184,3 +184,9 @@ def test_checking_ten_thousand_steps_takes_ten_times_the_work_of_a_thousand() ->
     thousand, ten_thousand = operations(1_000), operations(10_000)
     assert ten_thousand < 11 * thousand
     assert ten_thousand < 50 * 10_000
+
+
+def test_ten_thousand_steps_with_arguments_are_a_legal_plan() -> None:
+    text = "x" * 300  # together more than one value may hold
+    data = {"steps": [{"id": f"s{index}", "tool": "work", "args": {"text": text}} for index in range(10_000)]}
+    assert len(plan_of(data).steps) == 10_000
