@@ -94,8 +94,10 @@ class Follower:
         if not any("planner" in row["nodes"] for row in rows):
             return []
         newest = (await self._checkpointer.runs.get(self._run_id, self._tenant))["plan_version"]
-        versions = range(self._plan + 1, newest + 1)
-        self._plan = newest
+        # A run that somebody else moves may be further than these rows: what is newer belongs to the next ones.
+        made = min(newest, self._plan + sum("planner" in row["nodes"] for row in rows))
+        versions = range(self._plan + 1, made + 1)
+        self._plan = made
         return [
             (version, (await self._checkpointer.history.plan(self._run_id, version)).reason) for version in versions
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +23,12 @@ from gatepost.service.cli.desk import (
 )
 from gatepost.service.cli.exits import EPILOG, guarded
 from gatepost.service.cli.values import read_object, read_pairs
-from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.errors import CallerMistake, RunOwned
+from gatepost.state.status import RunStatus
+
+if TYPE_CHECKING:
+    from gatepost.checkpointing.approvals import Recorded
+    from gatepost.state.approval import ApprovalRequest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,7 +42,7 @@ app = typer.Typer(
 Comment = Annotated[str, typer.Option("--comment", "-m", help="A note for the record.")]
 NoRun = Annotated[bool, typer.Option("--no-run", help="Record the answer and leave the run to somebody else.")]
 
-Answer = Callable[[ApprovalRequest, str], dict[str, Any]]
+Answer = Callable[["ApprovalRequest", str], dict[str, Any]]
 
 
 @app.command("list", epilog=EPILOG)
@@ -85,6 +89,7 @@ def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False)
     Example: gatepost approval show apr_1a
     """
     from gatepost.service.cli.answer import show_request
+    from gatepost.state.approval import ApprovalRequest
 
     with opened(context) as desk:
         row = desk.run(_row(desk, approval))
@@ -178,7 +183,7 @@ def edit(
 
     def answer(asked: ApprovalRequest, by: str) -> dict[str, Any]:
         wanted = {**(asked.args if whole is None else whole), **changes}
-        return Decision(approval=asked.id, type="edit", by=by, comment=comment, args=wanted).plain()
+        return {**asked.approve(by=by, comment=comment), "type": "edit", "args": wanted}
 
     _answer(context, approval, answer, name=name, no_run=no_run, artifacts=artifacts)
 
@@ -208,6 +213,7 @@ def _answer(
 ) -> None:
     from gatepost.service.cli.answer import decision as decided
     from gatepost.service.cli.carry import Manner, carry_on
+    from gatepost.state.approval import ApprovalRequest
 
     name = named(context, name)
     with opened(context) as desk:
@@ -215,9 +221,8 @@ def _answer(
         desk.knows(row)
         decision = decided(answer(ApprovalRequest.model_validate(row["request"]), acting(name).actor), name)
         recorded = desk.graph.decide(decision)
-        if recorded.repeated:
-            said = recorded.decision
-            terminal.hint(f"already recorded: {said.type} by {said.by} at {terminal.one_line(recorded.at)}")
+        if recorded.repeated and _is_old_news(desk, row["run_id"], recorded):
+            return
         if no_run:
             terminal.say(f"recorded: {decision.type} by {decision.by}")
             return
@@ -225,6 +230,14 @@ def _answer(
             carry_on(desk, None, row["run_id"], Manner(name=name, artifacts=artifacts, ask=False))
         except RunOwned as owned:
             terminal.hint(f"the answer is recorded; it is carried out by the run's owner. {owned}")
+
+
+def _is_old_news(desk: Desk, run_id: str, recorded: Recorded) -> bool:
+    """Say what stands; whether nobody has to act on it, because the run took the answer long ago."""
+    said = recorded.decision
+    terminal.hint(terminal.one_line(f"already recorded: {said.type} by {said.by} at {terminal.safe(recorded.at)}"))
+    run = desk.run(desk.checkpointer.runs.get(run_id, acting(None).tenant))
+    return RunStatus(run["status"]) not in (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def read_policy(path: Path | None) -> Any:
     if path is None:
         return None
     try:
-        return Policy(path.read_text(), name=str(path))
+        return Policy(path.read_text(encoding="utf-8"), name=str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise CallerMistake(
             f"the policy {path} cannot be read ({error}). Correct --policy or GATEPOST_POLICY."

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,8 +21,10 @@ from gatepost.state.errors import GatepostError
 
 if TYPE_CHECKING:
     from gatepost.checkpointing.address import Address
+    from gatepost.checkpointing.open import Checkpointer
 
 SKEW_SECONDS = 2.0
+MANY = 5
 _PACKAGES = ("gatepost", "langgraph", "langgraph-checkpoint-postgres", "langchain-core", "psycopg", "cedarpy")
 
 
@@ -49,7 +54,7 @@ def doctor(
     if stop_server:
         _stop()
         return
-    findings = [_python(), _packages(), *_database(context.obj)]
+    findings = [_python(), _packages(), *_workflows(context.obj), *_embedded(context.obj), *_database(context.obj)]
     if as_json:
         terminal.as_json([{"name": f.name, "ok": f.ok, "said": f.said, "cure": f.cure} for f in findings])
     else:
@@ -105,6 +110,39 @@ def _packages() -> Finding:
     return Finding("packages", ok=True, said=said)
 
 
+def _workflows(options: Options) -> Iterator[Finding]:
+    """Only what is broken: `gatepost workflow list` shows the others."""
+    from gatepost.service.catalog import find_workflows
+
+    try:
+        broken = find_workflows(options.workflows).broken
+    except GatepostError as error:
+        broken = (str(error),)
+    for said in broken:
+        yield Finding("workflows", ok=False, said=said, cure="gatepost workflow list shows what is left")
+
+
+def _embedded(options: Options) -> Iterator[Finding]:
+    """Where the embedded server keeps its data, when it is the database."""
+    from gatepost.checkpointing.address import resolve
+    from gatepost.checkpointing.embedded import default_home
+
+    with suppress(GatepostError):  # the next finding tells it
+        if resolve(options.database).embedded:
+            data = default_home() / "data"
+            yield Finding("embedded", ok=True, said=f"{data}, {_bytes_in(data) // 1024**2} MB")
+
+
+def _bytes_in(folder: Path) -> int:
+    """What a folder takes; a running server makes and drops files meanwhile, and keeps its folder to itself."""
+    found = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                found += (Path(path) / name).lstat().st_size
+    return found
+
+
 def _database(options: Options) -> Iterator[Finding]:
     from gatepost.checkpointing.address import check, resolve
     from gatepost.checkpointing.migrate import pending
@@ -132,14 +170,29 @@ def _inside(address: Address) -> Iterator[Finding]:
     tenant = acting(None).tenant
     with Checkpointer(address, lease=Lease()) as checkpointer:
         health = Health(checkpointer.pools)
-        asked = datetime.now(UTC)
+        before = datetime.now(UTC)
         server = checkpointer.bridge.run(health.server())
+        after = datetime.now(UTC)
         runs = checkpointer.bridge.run(health.runs(tenant))
         waiting = checkpointer.bridge.run(health.waiting(tenant))
+        cut_off = checkpointer.bridge.run(_cut_off(checkpointer, runs["unmoved"][:MANY]))
     yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
     yield _role(server)
-    yield _clock(server, asked)
+    yield _clock(server["now"], before, after)
     yield from _work(runs, waiting)
+    if cut_off:
+        said = f"begun by an owner that is gone, and settled when its run goes on: {', '.join(cut_off)}"
+        yield Finding("effects", ok=True, said=terminal.one_line(said))
+
+
+async def _cut_off(checkpointer: Checkpointer, runs: Sequence[str]) -> list[str]:
+    """Calls of runs that nobody moves, announced and without an end."""
+    return [
+        f"{effect['tool']} in {run}"
+        for run in runs
+        for effect in await checkpointer.history.effects(run)
+        if effect["state"] == "intended"
+    ]
 
 
 def _role(server: dict[str, Any]) -> Finding:
@@ -152,8 +205,9 @@ def _role(server: dict[str, Any]) -> Finding:
     return Finding("role", ok=not strong, said=f"acts as {server['role']}", cure=cure)
 
 
-def _clock(server: dict[str, Any], asked: datetime) -> Finding:
-    skew = abs((server["now"] - asked).total_seconds())
+def _clock(theirs: datetime, before: datetime, after: datetime) -> Finding:
+    """How far their clock was out of the time in which we asked."""
+    skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
     ok = skew < SKEW_SECONDS
     cure = "" if ok else "run NTP here and on the server; leases and expiries go by the server's clock"
     return Finding("clock", ok=ok, said=f"the database's differs from ours by {skew:.1f} s", cure=cure)
@@ -163,10 +217,10 @@ def _work(runs: dict[str, Any], waiting: dict[str, Any]) -> Iterator[Finding]:
     said = f"{runs['unfinished']} unfinished, {runs['blocked']} blocked, {waiting['approvals']} open approvals"
     yield Finding("runs", ok=True, said=said)
     if runs["unmoved"]:
-        ids = ", ".join(runs["unmoved"][:5])
+        ids = ", ".join(runs["unmoved"][:MANY])
         yield Finding("unmoved", ok=False, said=f"nobody moves {ids}", cure=f"gatepost run resume {runs['unmoved'][0]}")
     if runs["parked"]:
-        ids = ", ".join(runs["parked"][:5])
+        ids = ", ".join(runs["parked"][:MANY])
         yield Finding(
             "parked", ok=False, said=f"only a person can move {ids}", cure=f"gatepost run show {runs['parked'][0]}"
         )
