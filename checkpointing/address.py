@@ -27,6 +27,8 @@ CONNECT_TIMEOUT_SECONDS = 5
 
 # LangGraph's tables are named without a schema and live in public, whatever a role's own settings say.
 APPLICATION_OPTIONS = f"-c search_path=public -c role={APPLICATION_ROLE}"
+# No statement of ours takes a second; one that waits longer meets a lock or a network that will not answer.
+PATIENCE = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
 SECRETS = ("password", "sslpassword", "oauth_client_secret")
 
 FIND_DATABASE = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s"
@@ -157,7 +159,8 @@ def explain(error: psycopg.Error, address: Address) -> DatabaseUnavailable:
 
 def _addressed(given: str, *, embedded: bool) -> Address:
     parts = _read(given)
-    options = f"{parts.get('options') or os.environ.get('PGOPTIONS', '')} {APPLICATION_OPTIONS}".strip()
+    own = parts.get("options") or os.environ.get("PGOPTIONS", "")
+    options = " ".join(filter(None, (PATIENCE, own, APPLICATION_OPTIONS)))  # of two values the last one counts
     public = {name: value for name, value in parts.items() if name not in SECRETS}
     return Address(
         owner=given,

@@ -8,13 +8,19 @@ the bridge's loop, inside a running event loop (Jupyter, FastAPI) or outside; an
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import queue
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import Any, Literal, TypeVar
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
+from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
+CLEAN_UP_SECONDS = 5.0
+"""How long an interrupted caller waits for the work to let go; a second interrupt ends the wait at once."""
 _END = object()
 _INSIDE = "a sync door was used inside async work of the same graph; await the async one"
 
@@ -46,7 +52,7 @@ class Bridge:
         if self._thread is threading.current_thread():
             work.close()
             raise RuntimeError(_INSIDE)
-        return _wait(asyncio.run_coroutine_threadsafe(work, self.loop))
+        return _Job(self.loop, work).wait()
 
     def iterate(self, stream: AsyncIterator[T]) -> Iterator[T]:
         """Drive an async iterator from sync code, one item at a time and in one task.
@@ -59,36 +65,34 @@ class Bridge:
         if self._thread is threading.current_thread():
             raise RuntimeError(_INSIDE)
         asked: asyncio.Queue[Literal["next", "stop"]] = asyncio.Queue()
-        made: asyncio.Queue[Any] = asyncio.Queue()
+        made: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
         async def drive() -> None:
             try:
                 while await asked.get() == "next":
-                    made.put_nowait(await anext(stream, _END))
+                    made.put(await anext(stream, _END))
             finally:
                 await _close(stream)
+                made.put(_END)
 
-        driver = asyncio.run_coroutine_threadsafe(drive(), self.loop)
-
-        async def following() -> Any:
-            asked.put_nowait("next")
-            item = asyncio.ensure_future(made.get())
-            driving = asyncio.wrap_future(driver)
-            driving.add_done_callback(
-                lambda done: done.cancelled() or done.exception()
-            )  # _wait(driver) tells the caller
-            await asyncio.wait({item, driving}, return_when=asyncio.FIRST_COMPLETED)
-            if item.done():
-                return item.result()
-            item.cancel()
-            return _END
-
+        driver = _Job(self.loop, drive())
         try:
-            while (item := self.run(following())) is not _END:
+            while True:
+                self.loop.call_soon_threadsafe(asked.put_nowait, "next")
+                if (item := made.get()) is _END:
+                    break
                 yield item
+        except GeneratorExit:
+            raise
+        except BaseException:  # an interrupted wait: what is under way is stopped, not waited for
+            driver.cancel()
+            with suppress(asyncio.CancelledError):
+                driver.wait()
+            raise
         finally:
             self.loop.call_soon_threadsafe(asked.put_nowait, "stop")
-            _wait(driver)
+            if not driver.stopped:
+                driver.wait()
 
     def close(self) -> None:
         """Stop the loop; async generators get to clean up first. The bridge may be used again."""
@@ -102,21 +106,46 @@ class Bridge:
         loop.close()
 
 
-def _wait(future: Future[T]) -> T:
-    try:
-        return future.result()
-    except BaseException:
-        if not future.done():
-            _cancel(future)
-        raise
+class _Job(Generic[T]):
+    """A coroutine at work on another thread's loop; it is over when its clean-up is, not when it is cancelled."""
 
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> None:
+        self._loop = loop
+        self._over: Future[T] = Future()
+        self._task: asyncio.Task[T] | None = None
+        self.stopped = False
+        loop.call_soon_threadsafe(self._start, work, contextvars.copy_context())
 
-def _cancel(future: Future[Any]) -> None:
-    future.cancel()
-    # The bridge's own bookkeeping must not hide the interrupt that brought us here.
-    settled = threading.Event()
-    future.add_done_callback(lambda _: settled.set())
-    settled.wait(timeout=5)
+    def wait(self) -> T:
+        """The result, or what it raised. An interrupted wait cancels the work and lets it clean up first."""
+        try:
+            return self._over.result()
+        except BaseException:
+            if not self._over.done():
+                self.cancel()
+                wait_for([self._over], timeout=CLEAN_UP_SECONDS)
+            raise
+
+    def cancel(self) -> None:
+        """Ask it to stop."""
+        self.stopped = True
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _start(self, work: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
+        self._task = self._loop.create_task(work, context=context)
+        self._task.add_done_callback(self._ended)
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self._over.set_exception(asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            self._over.set_exception(error)
+        else:
+            self._over.set_result(task.result())
 
 
 async def _close(stream: AsyncIterator[Any]) -> None:

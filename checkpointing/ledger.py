@@ -71,10 +71,8 @@ class Ledger:
             LostRun: another owner has the run.
         """
         session.check()
-        async with self._pools.batch() as connection:
-            await connection.execute(query("run.fence"), _fence(session))
-            cursor = await connection.execute(query("effect.intend"), _params(session, intent))
-        row = await cursor.fetchone()
+        async with self._pools.connection() as connection:
+            row = await (await connection.execute(query("effect.intend"), _params(session, intent))).fetchone()
         assert row is not None
         return _entry(row)
 
@@ -85,9 +83,9 @@ class Ledger:
             LostRun: another owner has the run.
         """
         session.check()
-        async with self._pools.batch() as connection:
-            await connection.execute(query("run.fence"), _fence(session))
-            await connection.execute(query("effect.again"), {"key": key, "epoch": session.epoch})
+        params = {"run_id": session.run.run_id, "key": key, "epoch": session.epoch}
+        async with self._pools.connection() as connection:
+            await connection.execute(query("effect.again"), params)
 
     def finish(
         self,
@@ -105,8 +103,8 @@ class Ledger:
             task,
             key=entry.key,
             state=state,
-            result=None if state is not EffectState.SUCCEEDED else Json(result),
-            failure=None if failure is None else Json(failure.plain()),
+            result=result if state is EffectState.SUCCEEDED else None,
+            failure=failure,
         )
 
     async def get(self, key: str) -> Entry | None:
@@ -114,14 +112,6 @@ class Ledger:
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.get"), {"key": key})).fetchone()
         return None if row is None else _entry({**row, "fresh": False})
-
-
-def _fence(session: RunSession) -> dict[str, Any]:
-    return {
-        "run_id": session.run.run_id,
-        "epoch": session.epoch,
-        **dict.fromkeys(("seq", "status", "reason", "plan_version")),
-    }
 
 
 def _params(session: RunSession, intent: Intent) -> dict[str, Any]:

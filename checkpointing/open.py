@@ -9,6 +9,7 @@ from typing import Self
 from gatepost.checkpointing.address import Address, resolve
 from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.bridge import Bridge
+from gatepost.checkpointing.heart import Heart
 from gatepost.checkpointing.history import History
 from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.migrate import migrate as apply_migrations
@@ -33,7 +34,8 @@ class Checkpointer(GatepostSaver):
         super().__init__(Pools(address, max_size=max_connections), Bridge())
         self.address = address
         self.history = History(self.pools)
-        self.runs = Runs(self.pools, self.history, lease=lease)
+        self.heart = Heart(address, lease.ttl)
+        self.runs = Runs(self.pools, self.history, lease=lease, heart=self.heart)
         self.approvals = Approvals(self.pools)
         self.ledger = Ledger(self.pools)
         atexit.register(self.close)
@@ -41,6 +43,7 @@ class Checkpointer(GatepostSaver):
     def close(self) -> None:
         """Close the connections of the sync doors. Safe to call twice."""
         self.bridge.close()
+        self.heart.close()
         atexit.unregister(self.close)
 
     async def aclose(self) -> None:

@@ -1,15 +1,18 @@
 """Connections: one pool for each event loop that asks, and one translation of what can go wrong.
 
-Invariant: connections never travel between event loops, every transaction goes through
-`transaction()`, and what Postgres refuses comes out as an error of ours that names the cause.
-A pool closes with its loop: an async generator kept on the loop ends when the loop shuts down.
+Invariant: connections never travel between event loops, a connection whose transaction did not end
+is closed and never used again, and what Postgres refuses comes out as an error of ours that names
+the cause. A pool closes with its loop: an async generator kept on the loop ends when the loop
+shuts down.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -22,11 +25,40 @@ from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.state.values import printable
 
 Connection = AsyncConnection[DictRow]
-Pool = AsyncConnectionPool[Connection]
 
 LOST_RUN = "GP001"
 ONE_CHILD = "gatepost_one_child"
 CHECKOUT_SECONDS = 15.0
+RECONNECT_SECONDS = 5.0
+"""How long a pool goes on trying by itself; after that the next call starts anew."""
+TRUSTED_SECONDS = 1.0
+"""A connection used so recently is handed out unasked; an idle one is asked whether it still answers."""
+
+
+class _Ending:
+    """A pool worker's queue at which the worker ends when its task was cancelled while it connected.
+
+    The library's worker takes a cancellation for a failed attempt to connect and goes on for ever,
+    so `asyncio.run` would never return (seen with psycopg-pool 3.3.3).
+    """
+
+    def __init__(self, queue: asyncio.Queue[Any]) -> None:
+        self._queue = queue
+
+    async def get(self) -> Any:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return await self._queue.get()
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """The library's pool, with workers that can be cancelled."""
+
+    @classmethod
+    async def worker(cls, q: Any) -> None:
+        """Run the pool's own tasks until it closes or the loop ends."""
+        await super().worker(_Ending(q))  # type: ignore[arg-type]
 
 
 class Pools:
@@ -42,18 +74,22 @@ class Pools:
         self._max_size = max_size
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Pool, AsyncGenerator[None]]]
         self._pools = WeakKeyDictionary()
+        self._used: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+        self._broke = 0.0
 
     async def here(self) -> Pool:
         """The pool of the running loop, opened when first asked for."""
         loop = asyncio.get_running_loop()
         if loop not in self._pools:
-            pool: Pool = AsyncConnectionPool(
+            pool = Pool(
                 self.address.app,
                 connection_class=AsyncConnection[DictRow],
                 kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
                 min_size=1,
                 max_size=self._max_size,
                 timeout=CHECKOUT_SECONDS,
+                reconnect_timeout=RECONNECT_SECONDS,
+                check=self._check,
                 open=False,
             )
             self._pools[loop] = (pool, _kept(pool))
@@ -64,23 +100,39 @@ class Pools:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection in autocommit: each statement for itself. For reads."""
+        """A connection in autocommit: each statement for itself."""
         pool = await self.here()
         with translated(self.address.shown):
-            async with pool.connection() as connection:
-                yield connection
+            try:
+                async with pool.connection() as connection:
+                    yield connection
+                    self._used[connection] = time.monotonic()
+            except psycopg.OperationalError:
+                self._broke = time.monotonic()
+                raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """One transaction."""
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection() as connection, _ended_or_closed(connection), connection.transaction():
             yield connection
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator[Connection]:
         """One transaction whose statements travel together: results can be read after it."""
-        async with self.connection() as connection, connection.pipeline(), connection.transaction():
+        async with (
+            self.connection() as connection,
+            _ended_or_closed(connection),
+            connection.pipeline(),
+            connection.transaction(),
+        ):
             yield connection
+
+    async def _check(self, connection: Connection) -> None:
+        """Whether a connection may be handed out: a server that restarted has cut those that were idle."""
+        used = self._used.get(connection, 0.0)
+        if used <= self._broke or time.monotonic() - used > TRUSTED_SECONDS:
+            await Pool.check_connection(connection)
 
     async def close(self) -> None:
         """Close the pool of the running loop."""
@@ -94,6 +146,18 @@ async def _kept(pool: Pool) -> AsyncGenerator[None]:
         yield
     finally:
         await pool.close()
+
+
+@asynccontextmanager
+async def _ended_or_closed(connection: Connection) -> AsyncIterator[None]:
+    """A transaction that was cut short (cancelled, Ctrl-C) may leave a pipeline open: end the connection with it."""
+    try:
+        yield
+    except Exception:
+        raise  # the library has rolled back
+    except BaseException:
+        await connection.close()
+        raise
 
 
 @contextmanager
@@ -116,12 +180,14 @@ def translated(shown: str) -> Iterator[None]:
     except PoolTimeout as error:
         raise DatabaseUnavailable(
             f"no connection to {shown} became free within {CHECKOUT_SECONDS:.0f} s. "
-            "The database is down, or too many runs share this process; nothing was lost, try again."
+            "The database is down, or too many runs share this process; nothing was lost, try again.",
+            passing=True,
         ) from error
     except (psycopg.OperationalError, errors.InsufficientPrivilege) as error:
         raise DatabaseUnavailable(
             f"the database {shown} failed: {printable(str(error).strip(), limit=400)}. "
-            "What was committed is safe; `gatepost doctor` says more."
+            "What was committed is safe; `gatepost doctor` says more.",
+            passing=_broke_off(error),
         ) from error
     except psycopg.DatabaseError as error:
         if error.sqlstate != LOST_RUN:
@@ -129,3 +195,9 @@ def translated(shown: str) -> Iterator[None]:
         raise LostRun(
             f"{error.diag.message_primary}: another owner moves it now. Nothing was written; this one stops."
         ) from error
+
+
+def _broke_off(error: psycopg.Error) -> bool:
+    """Whether the connection ended under the statement: no answer at all, or the server going down."""
+    state = error.sqlstate
+    return isinstance(error, psycopg.OperationalError) and (state is None or state[:2] == "08" or state[:3] == "57P")

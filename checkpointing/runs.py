@@ -11,19 +11,21 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from psycopg.types.json import Json
 
+from gatepost.checkpointing.heart import Heart
 from gatepost.checkpointing.history import History
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import RunRow, RunSession
-from gatepost.state.errors import CallerMistake, DatabaseUnavailable, RunExists, RunOwned, UnknownRun
+from gatepost.state.errors import CallerMistake, RunExists, RunOwned, UnknownRun
 from gatepost.state.ids import RunId
 from gatepost.state.status import RUN_FINAL, RunStatus
 
@@ -58,11 +60,6 @@ class Lease:
     wait: bool = True
     """Whether to wait until the present lease has run out."""
 
-    @property
-    def heartbeat_seconds(self) -> float:
-        """How often it is renewed."""
-        return self.ttl.total_seconds() / 3
-
 
 class Runs:
     """The table of runs.
@@ -71,11 +68,13 @@ class Runs:
         pools: connections.
         history: where plans and steps are read back from.
         lease: how runs are held.
+        heart: what renews the leases.
     """
 
-    def __init__(self, pools: Pools, history: History, *, lease: Lease) -> None:
+    def __init__(self, pools: Pools, history: History, *, lease: Lease, heart: Heart) -> None:
         self._pools = pools
         self._history = history
+        self._heart = heart
         self.lease = lease
 
     async def admit(self, admission: Admission) -> None:
@@ -144,13 +143,11 @@ class Runs:
         except BaseException:  # cancelled, or a plan that cannot be read: nobody holds the run
             await asyncio.shield(self._let_go(run_id, row["epoch"]))
             raise
-        beat = asyncio.create_task(self._heartbeat(session))
+        self._heart.hold(session)
         try:
             yield session
         finally:
-            beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await beat
+            self._heart.drop(session)
             await asyncio.shield(self._release(session))
 
     async def _row(self, connection: Any, run_id: str, tenant: str) -> dict[str, Any] | None:
@@ -162,9 +159,10 @@ class Runs:
         params = {"run_id": run_id, "tenant": tenant, "owner": owner, "ttl": self.lease.ttl}
         until = None
         while True:
+            asked = time.monotonic()
             async with self._pools.connection() as connection:
                 if row := await (await connection.execute(query("run.take"), params)).fetchone():
-                    return row
+                    return {**row, "asked": asked}
                 row = await self._row(connection, run_id, tenant)
             if row is None:
                 raise UnknownRun(f"there is no run {run_id!r}. `gatepost run list` shows the runs there are.")
@@ -192,18 +190,8 @@ class Runs:
             seq=run.seq,
             status=run.status,
             reason=row["reason"],
+            renewed=row["asked"],
         )
-
-    async def _heartbeat(self, session: RunSession) -> None:
-        params = {"run_id": session.run.run_id, "epoch": session.epoch, "ttl": self.lease.ttl}
-        while not session.lost:
-            await asyncio.sleep(self.lease.heartbeat_seconds)
-            try:
-                async with self._pools.connection() as connection:
-                    if await (await connection.execute(query("run.extend"), params)).fetchone() is None:
-                        session.lost = "its lease was taken over"
-            except DatabaseUnavailable:
-                continue  # the next beat may get through; if none does in time, the epoch fences us
 
     async def _release(self, session: RunSession) -> None:
         if session.lost:

@@ -12,9 +12,11 @@ Unlike LangGraph's, it has no lock around the pool, and it never builds unknown 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -31,22 +33,27 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import TASKS
 from psycopg import AsyncCursor, Capabilities, Error
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 from gatepost.checkpointing.bridge import Bridge
+from gatepost.checkpointing.places import PlaceSaver
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
-from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession
-from gatepost.checkpointing.threads import ThreadSaver
+from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail
 from gatepost.state.errors import DatabaseUnavailable, LostRun
+from gatepost.state.status import RunStatus
 
 FLUSH_SECONDS = 0.02
 """How long a finished branch waits for its siblings before it is written by itself."""
+RETRY_SECONDS = 10.0
+"""How long a superstep whose connection broke is tried again; the lease may end it sooner."""
+PAUSE_SECONDS = 0.1
+_PLACE = {"checkpoint_ns": ""}
 _BRANCH = "branch:to:"
 _UUID6 = 6
 
 
-class GatepostSaver(ThreadSaver):
+class GatepostSaver(PlaceSaver):
     """A LangGraph checkpoint saver on our pools; see the module's invariant.
 
     Args:
@@ -76,22 +83,25 @@ class GatepostSaver(ThreadSaver):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As LangGraph's; the next id minted here is later than the loaded one, whatever the clock says."""
         found = await super().aget_tuple(config)
+        session = _written_for(config)
         if found is not None:
             _stay_behind(found.checkpoint["id"])
+            if session is not None:
+                await self._resume_trail(session, found)
         return found
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Keep a finished task's writes for the superstep's own transaction; control writes go at once."""
-        session = session_of(config)
+        session = _written_for(config)
         if session is None:
             await super().aput_writes(config, writes, task_id, task_path)
         elif any(channel in WRITES_IDX_MAP for channel, _ in writes):
             await self._commit(session, {task_id: Finished(config, writes, task_path)})
         else:
             session.finished[task_id] = Finished(config, writes, task_path)
-            if session.flush_timer is None:
+            if session.flush_timer is None and session.stands_alone(task_id):
                 session.flush_timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._start_flush, session)
 
     async def aput(
@@ -102,23 +112,21 @@ class GatepostSaver(ThreadSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Commit a superstep: the run's rows, its transition and its checkpoint in one transaction."""
-        session = session_of(config)
+        session = _written_for(config)
         if session is None:
             return await super().aput(config, checkpoint, metadata, new_versions)
         async with session.flush_lock:
             _stop_timer(session)
             session.check()
             tasks = session.staging()
-            async with self.pools.batch() as connection:
-                fence = await self._fence(connection, session, seq=session.seq + 1)
-                await _write_rows(connection, session, tasks)
-                await self._write_transition(connection, session, checkpoint, metadata)
-                stored = await self._write_checkpoint(connection, session, config, checkpoint, metadata, new_versions)
+            superstep, kept = self._superstep(session, config, checkpoint, metadata, new_versions)
+            session.now = await self._committed(session, superstep)
             session.seq += 1
-            session.now = (await fence.fetchone() or {})["now"]
             session.committed(tasks)
             session.finished.clear()
-        return stored
+            if kept:
+                session.trail.kept(checkpoint["id"], session.now)
+        return {"configurable": {**_PLACE, "thread_id": session.run.run_id, "checkpoint_id": checkpoint["id"]}}
 
     async def settle(self, session: RunSession) -> None:
         """Write what finished tasks left when the engine stopped in the middle of a superstep."""
@@ -132,7 +140,7 @@ class GatepostSaver(ThreadSaver):
         """Write what has finished while siblings still run: a crash must not lose a booked result."""
         async with session.flush_lock:
             session.flush_timer = None
-            ready = dict(session.finished)
+            ready = {task: finished for task, finished in session.finished.items() if session.stands_alone(task)}
             if not ready or session.lost:
                 return
             try:
@@ -150,9 +158,9 @@ class GatepostSaver(ThreadSaver):
             await self._write_finished(session, finished)
 
     async def _write_finished(self, session: RunSession, finished: dict[str, Finished]) -> None:
+        rows = session.rows(list(finished))
         async with self.pools.batch() as connection:
-            await self._fence(connection, session)
-            await _write_rows(connection, session, list(finished))
+            await connection.execute(query("run.flush"), {**_under(session), "rows": Json(rows) if rows else None})
             async with connection.cursor(binary=True) as cursor:
                 for task_id, task in finished.items():
                     control = all(channel in WRITES_IDX_MAP for channel, _ in task.writes)
@@ -169,76 +177,101 @@ class GatepostSaver(ThreadSaver):
                     )
         session.committed(list(finished))
 
-    async def _fence(self, connection: Connection, session: RunSession, *, seq: int | None = None) -> Any:
-        """Take the run's row under our epoch; with a transition number, move the run on as well."""
-        moving = seq is not None
-        return await connection.execute(
-            query("run.fence"),
-            {
-                "run_id": session.run.run_id,
-                "epoch": session.epoch,
-                "seq": seq,
-                "status": session.status if moving else None,
-                "reason": session.reason if moving else None,
-                "plan_version": session.board.plan.version if moving and session.board.plan else None,
-            },
-        )
+    async def _committed(self, session: RunSession, superstep: dict[str, Any]) -> datetime:
+        """Commit a superstep; where no answer came, find out whether it was committed, and repeat it if not."""
+        unanswered = False
+        deadline = time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                async with self.pools.connection() as connection:
+                    if unanswered and (moved := await _moved(connection, superstep)) is not None:
+                        return moved
+                    row = await (await connection.execute(query("run.commit"), superstep)).fetchone()
+                    assert row is not None
+                    return cast("datetime", row["now"])
+            except DatabaseUnavailable as error:
+                if not error.passing or time.monotonic() > deadline:
+                    raise
+            except LostRun:  # also said to whoever repeats what was being committed all the while
+                if not unanswered:
+                    raise
+                async with self.pools.connection() as connection:
+                    if (moved := await _moved(connection, superstep)) is None:
+                        raise
+                    return moved
+            unanswered = True
+            await asyncio.sleep(PAUSE_SECONDS)
+            session.check()
 
-    async def _write_transition(
-        self, connection: Connection, session: RunSession, checkpoint: Checkpoint, metadata: CheckpointMetadata
-    ) -> None:
-        await connection.execute(
-            query("run.transition"),
-            {
-                "run_id": session.run.run_id,
-                "seq": session.seq + 1,
-                "source": metadata["source"],
-                "nodes": session.take_nodes() or ["input" if metadata["source"] == "input" else "START"],
-                "next": next_nodes(checkpoint),
-                "status": session.status,
-                "reason": session.reason,
-                "actor": session.actor,
-                "epoch": session.epoch,
-                "checkpoint_id": checkpoint["id"],
-            },
-        )
-
-    async def _write_checkpoint(
+    def _superstep(
         self,
-        connection: Connection,
         session: RunSession,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        place = config["configurable"]
-        thread_id, namespace = place["thread_id"], place["checkpoint_ns"]
-        inline, blobs = _split(checkpoint["channel_values"])
-        versions = {channel: version for channel, version in new_versions.items() if channel in blobs}
+    ) -> tuple[dict[str, Any], bool]:
+        """The parameters of `run.commit`, and whether it keeps a checkpoint."""
+        following, parts, trail = next_nodes(checkpoint), session.rows(session.staging()), session.trail
+        boundary = not following or "approval" in following or session.status is not RunStatus.RUNNING
+        kept = trail.keeps(parts, boundary=boundary, now=session.now)
+        trail.unsaved.update(new_versions)
         stored = {**get_serializable_checkpoint_metadata(config, metadata), "seq": session.seq + 1}
-        async with connection.cursor(binary=True) as cursor:
-            if versions:
-                rows = self._dump_blobs(thread_id, namespace, blobs, versions)
-                await cursor.executemany(self.UPSERT_CHECKPOINT_BLOBS_SQL, rows)
-            await cursor.execute(
-                self.UPSERT_CHECKPOINTS_SQL,
-                (
-                    thread_id,
-                    namespace,
-                    checkpoint["id"],
-                    place.get("checkpoint_id"),
-                    Jsonb({**checkpoint, "channel_values": inline}),
-                    Jsonb(stored),
-                ),
-            )
-        return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}}
+        superstep = {
+            **_under(session),
+            "status": session.status,
+            "reason": session.reason,
+            "plan_version": session.board.plan.version if session.board.plan else None,
+            "source": metadata["source"],
+            "nodes": session.take_nodes() or ["input" if metadata["source"] == "input" else "START"],
+            "next": following,
+            "actor": session.actor,
+            "rows": Json(parts) if parts else None,
+            "kept": kept,
+            "checkpoint_id": checkpoint["id"],
+            "parent": trail.newest,
+            "metadata": Jsonb(stored),
+        }
+        values = self._kept(checkpoint, trail) if kept else self._passed(checkpoint)
+        return {**superstep, **values}, kept
+
+    def _kept(self, checkpoint: Checkpoint, trail: Trail) -> dict[str, Any]:
+        """A checkpoint as LangGraph's tables hold it: small values inside, the others as blobs by version."""
+        inline, blobs = _split(checkpoint["channel_values"])
+        dumped = {channel: self.serde.dumps_typed(blobs[channel]) for channel in trail.unsaved if channel in blobs}
+        return {
+            "checkpoint": Jsonb({**checkpoint, "channel_values": inline}),
+            "channels": list(dumped),
+            "versions": [str(checkpoint["channel_versions"][channel]) for channel in dumped],
+            "types": [kind for kind, _ in dumped.values()],
+            "blobs": [blob for _, blob in dumped.values()],
+        }
+
+    def _passed(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """A place as gatepost.position holds it: all values together."""
+        kind, blob = self.serde.dumps_typed(checkpoint["channel_values"])
+        bare = {name: value for name, value in checkpoint.items() if name != "channel_values"}
+        return {"checkpoint": Jsonb(bare), "channels": [], "versions": [], "types": [kind], "blobs": [blob]}
+
+    async def _resume_trail(self, session: RunSession, found: CheckpointTuple) -> None:
+        trail = session.trail
+        if await self._is_position(found):
+            parent = found.parent_config
+            trail.newest = parent["configurable"]["checkpoint_id"] if parent else None
+            trail.unsaved.update(found.checkpoint["channel_versions"])
+        else:
+            trail.newest = found.checkpoint["id"]
 
 
 def session_of(config: RunnableConfig) -> RunSession | None:
     """The held run that a config belongs to, if the doors put one there."""
     found = config.get("configurable", {}).get(SESSION_KEY)
     return found if isinstance(found, RunSession) else None
+
+
+def _written_for(config: RunnableConfig) -> RunSession | None:
+    """The held run whose superstep this is; a graph that a tool runs has a namespace, and is no superstep of ours."""
+    return None if config.get("configurable", {}).get("checkpoint_ns") else session_of(config)
 
 
 def next_nodes(checkpoint: Checkpoint) -> list[str]:
@@ -248,9 +281,16 @@ def next_nodes(checkpoint: Checkpoint) -> list[str]:
     return [*branches, *(send.node for send in values.get(TASKS) or [])]
 
 
-async def _write_rows(connection: Connection, session: RunSession, tasks: Sequence[str]) -> None:
-    for row in session.rows(tasks):
-        await connection.execute(query(row.query), row.params)
+def _under(session: RunSession) -> dict[str, Any]:
+    return {"run_id": session.run.run_id, "epoch": session.epoch, "seq": session.seq + 1}
+
+
+async def _moved(connection: Connection, superstep: dict[str, Any]) -> datetime | None:
+    """When the superstep was committed after all, if it was."""
+    row = await (await connection.execute(query("run.standing"), superstep)).fetchone()
+    if row is None or (row["epoch"], row["seq"]) != (superstep["epoch"], superstep["seq"]):
+        return None
+    return cast("datetime", row["updated_at"])
 
 
 def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,25 +12,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg.types.json import Json
+from pydantic import JsonValue
 
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.artifact import Artifact
 from gatepost.state.board import Board
+from gatepost.state.checkpoints import CheckpointPolicy, keeps
 from gatepost.state.errors import LostRun
 from gatepost.state.plan import Plan
-from gatepost.state.status import RUN_TRANSITIONS, RunStatus, advance
-from gatepost.state.step import StepRecord
+from gatepost.state.status import RUN_TRANSITIONS, STEP_SETTLED, EffectState, RunStatus, advance
+from gatepost.state.step import Failure, StepRecord
 
 SESSION_KEY = "__gatepost_session"
 """Where the doors put the session in `configurable`; keys that start with `__` reach no metadata."""
 
 
-class Staged(NamedTuple):
-    """A row to be written with the transition: a query's name and its parameters."""
+CALLERS = frozenset({"executor", "compensator"})
+"""The nodes that call tools. What they learned must not wait for a slow sibling, nor die with the engine."""
 
-    query: str
-    params: Mapping[str, Any]
+
+class Staged(NamedTuple):
+    """A row to be written with the transition: which part of `gatepost.write_rows` writes it, and what."""
+
+    part: str
+    row: Mapping[str, Any]
 
 
 class Finished(NamedTuple):
@@ -64,6 +69,31 @@ class RunRow:
 
 
 @dataclass
+class Trail:
+    """Which checkpoints are kept, and what the next one has to make up for."""
+
+    policy: CheckpointPolicy = "after_each_step"
+    newest: str | None = None
+    """The newest checkpoint that was kept."""
+    unsaved: set[str] = field(default_factory=set)
+    """Channels that changed since then: their values are in no row of LangGraph's."""
+    items: int = 0
+    """Steps that came to their end since then."""
+    since: datetime | None = None
+
+    def keeps(self, parts: Mapping[str, Sequence[Mapping[str, Any]]], *, boundary: bool, now: datetime) -> bool:
+        """Whether the policy keeps a checkpoint of a transition with these rows."""
+        self.since = self.since or now
+        self.items += sum(row["status"] in STEP_SETTLED for row in parts.get("step", ()))
+        return keeps(self.policy, boundary=boundary, items=self.items, elapsed=now - self.since)
+
+    def kept(self, checkpoint_id: str, now: datetime) -> None:
+        """A checkpoint was kept."""
+        self.newest, self.items, self.since = checkpoint_id, 0, now
+        self.unsaved.clear()
+
+
+@dataclass
 class RunSession:
     """One owner's hold on one run, for one entry into the engine."""
 
@@ -78,6 +108,8 @@ class RunSession:
     seq: int
     """The last committed transition."""
     status: RunStatus
+    renewed: float
+    """When the lease was last known to be ours, by this process's monotonic clock."""
     lost: str | None = None
     """Why the lease is gone, once it is."""
     reason: str = ""
@@ -85,8 +117,9 @@ class RunSession:
     flush_task: asyncio.Task[None] | None = None
     flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     finished: dict[str, Finished] = field(default_factory=dict)
+    trail: Trail = field(default_factory=Trail)
     _rows: dict[str, list[Staged]] = field(default_factory=dict)
-    _nodes: list[str] = field(default_factory=list)
+    _nodes: dict[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Stop here when the lease is known to be lost.
@@ -97,61 +130,72 @@ class RunSession:
         if self.lost:
             raise LostRun(f"run {self.run.run_id} is no longer ours: {self.lost}. Nothing was written; this one stops.")
 
-    def enter(self, node: str) -> None:
+    def enter(self, node: str, task: str) -> None:
         """Note that a node runs in this superstep."""
         self.check()
-        self._nodes.append(node)
+        self._nodes[task] = node
+
+    def stands_alone(self, task: str) -> bool:
+        """Whether a finished task may be written before its superstep ends: it called the world, and moved no run.
+
+        The others decide for the whole run (its status, its plan): what they staged is true with their
+        checkpoint or not at all, and running them again costs nothing.
+        """
+        return self._nodes.get(task) in CALLERS
 
     def stage_plan(self, task: str, plan: Plan) -> None:
         """A new plan version, in force from this transition."""
         self.board.adopt(plan)
-        self._stage(task, "run.plan", version=plan.version, plan=Json(plan.plain()))
+        self._stage(task, "plan", version=plan.version, plan=plan.plain())
 
     def stage_step(self, task: str, record: StepRecord) -> None:
         """What became of a step; the last record of a step in a transition counts."""
         self.board.take(record)
         rows = self._rows.setdefault(task, [])
-        rows[:] = [row for row in rows if row.params.get("step_id") != record.step or row.query != "run.step"]
-        self._stage(task, "run.step", step_id=record.step, status=record.status, record=Json(record.plain()))
+        rows[:] = [staged for staged in rows if staged.part != "step" or staged.row["step_id"] != record.step]
+        self._stage(task, "step", step_id=record.step, status=record.status, record=record.plain())
 
     def stage_approval(self, task: str, request: ApprovalRequest) -> None:
         """A question to a person."""
         self._stage(
             task,
-            "approval.open",
+            "approval",
             approval_id=request.id,
             step_id=request.step,
             digest=request.digest,
-            request=Json(request.plain()),
+            request=request.plain(),
             decide_by=request.decide_by,
             act_by=request.act_by,
         )
 
     def stage_taken(self, task: str, approval: str) -> None:
         """The run has taken the answer to an approval."""
-        self._stage(task, "approval.take", approval_id=approval)
+        self._stage(task, "taken", approval_id=approval)
 
     def stage_void(self, task: str, approval: str) -> None:
         """A question that is no longer asked."""
-        self._stage(task, "approval.void", approval_id=approval)
+        self._stage(task, "void", approval_id=approval)
 
     def stage_artifact(self, task: str, artifact: Artifact) -> None:
         """A version of an output."""
         self._stage(
             task,
-            "run.artifact",
+            "artifact",
             name=artifact.name,
             version=artifact.version,
             step_id=artifact.step,
             media_type=artifact.media_type,
             content=artifact.content,
             sha256=artifact.sha256,
-            parents=Json(list(artifact.parents)),
+            parents=list(artifact.parents),
         )
 
-    def stage_effect(self, task: str, **params: Any) -> None:
-        """What became of an effect (`effect.finish`)."""
-        self._stage(task, "effect.finish", epoch=self.epoch, **params)
+    def stage_effect(
+        self, task: str, *, key: str | None, state: EffectState, result: JsonValue, failure: Failure | None
+    ) -> None:
+        """What became of an effect."""
+        told = None if failure is None else failure.plain()
+        self._stage(task, "effect", key=key, state=state, result=result, failure=told)
 
     def move(self, status: RunStatus, reason: str = "") -> None:
         """The run's status from this transition on."""
@@ -163,9 +207,13 @@ class RunSession:
         """Forget what a task staged: it raised."""
         self._rows.pop(task, None)
 
-    def rows(self, tasks: Sequence[str]) -> list[Staged]:
-        """What some tasks staged, for the transaction that commits it."""
-        return [row for task in tasks for row in self._rows.get(task, [])]
+    def rows(self, tasks: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
+        """What some tasks staged, by part, for the transaction that commits it."""
+        parts: dict[str, list[Mapping[str, Any]]] = {}
+        for task in tasks:
+            for staged in self._rows.get(task, ()):
+                parts.setdefault(staged.part, []).append(staged.row)
+        return parts
 
     def staging(self) -> list[str]:
         """The tasks that staged something not yet committed."""
@@ -178,11 +226,9 @@ class RunSession:
 
     def take_nodes(self) -> list[str]:
         """Hand over the nodes that ran in the superstep."""
-        nodes, self._nodes = self._nodes, []
+        nodes, self._nodes = list(self._nodes.values()), {}
         return nodes
 
-    def _stage(self, task: str, query: str, **params: Any) -> None:
+    def _stage(self, task: str, part: str, **row: Any) -> None:
         self.check()
-        self._rows.setdefault(task, []).append(
-            Staged(query, {"run_id": self.run.run_id, "seq": self.seq + 1, **params})
-        )
+        self._rows.setdefault(task, []).append(Staged(part, row))

@@ -99,8 +99,8 @@ def _node(name: str, body: Body, equipment: Equipment) -> Callable[..., Awaitabl
                 "or a run that has ended. Enter through the graph that build_graph() returned."
             )
         check_version(state)
-        session.enter(name)
         task: str = config["configurable"]["__pregel_task_id"]
+        session.enter(name, task)
         try:
             return await body(state, Visit(session=session, task=task, equipment=equipment))
         except BaseException:

@@ -6,7 +6,6 @@ tool declares (`nodes.protocol`) or here, by a named person.
 
 from __future__ import annotations
 
-from psycopg.types.json import Json
 from pydantic import JsonValue
 
 from gatepost.nodes.visit import Visit
@@ -49,8 +48,8 @@ def settle(visit: Visit, record: StepRecord, decision: Decision) -> StepRecord:
         visit.task,
         key=record.key,
         state=EffectState.SUCCEEDED if happened else EffectState.FAILED,
-        result=Json(result) if happened else None,
-        failure=Json(failure.plain()) if failure else None,
+        result=result if happened else None,
+        failure=failure,
     )
     status = StepStatus.SUCCEEDED if happened else StepStatus.FAILED
     return record.to(status, output=result, failure=failure, reason=reason, label="ok" if happened else "in_doubt")

@@ -94,7 +94,16 @@ class RunOwned(RetryableFault):
 
 
 class DatabaseUnavailable(RetryableFault):
-    """Postgres cannot be reached, started or used; the message names the cause and the cure."""
+    """Postgres cannot be reached, started or used; the message names the cause and the cure.
+
+    Args:
+        message: cause and cure.
+        passing: a connection broke, or none was free: the same call may work in a moment.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class LostRun(GatepostError):

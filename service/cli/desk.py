@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +42,6 @@ ApprovalId = Annotated[
 Artifacts = Annotated[
     Path, typer.Option("--artifacts", metavar="DIR", help="Where artifacts are saved, in a folder of the run's id.")
 ]
-PATIENCE_SECONDS = 10.0
 DEFAULT_ARTIFACTS = Path("gatepost-artifacts")
 
 
@@ -87,19 +85,7 @@ class Desk:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run async work to its end. An interrupt waits until the work has let go of what it holds."""
-        let_go = threading.Event()
-
-        async def noted() -> T:
-            try:
-                return await work
-            finally:
-                let_go.set()
-
-        try:
-            return self.checkpointer.bridge.run(noted())
-        except KeyboardInterrupt:
-            let_go.wait(PATIENCE_SECONDS)
-            raise
+        return self.checkpointer.bridge.run(work)
 
     def knows(self, row: Mapping[str, Any]) -> None:
         """Check that a run can be moved from here.

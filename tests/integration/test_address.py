@@ -73,14 +73,14 @@ def test_embedded_database_is_made_once_for_all(home: Path, monkeypatch: pytest.
 
 def test_application_acts_as_its_role_and_keeps_the_users_options() -> None:
     address = resolve("host=h options='-c statement_timeout=7s -c role=postgres'")
-    assert options(address).startswith("-c statement_timeout=7s -c role=postgres ")
+    assert options(address).rindex("-c statement_timeout=7s -c role=postgres ") > options(address).index("=30s")
     assert options(address).endswith("-c role=gatepost_app")  # the last one counts
 
 
 def test_application_keeps_the_options_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=7s")
-    assert options(resolve("host=h")).startswith("-c statement_timeout=7s ")
-    assert "statement_timeout" not in options(resolve("host=h options='-c geqo=off'"))
+    assert "-c statement_timeout=7s " in options(resolve("host=h"))
+    assert "statement_timeout=7s" not in options(resolve("host=h options='-c geqo=off'"))
 
 
 def test_last_role_of_the_options_counts(server: str) -> None:

@@ -176,6 +176,31 @@ def test_an_interrupt_cancels_the_work_and_lets_it_clean_up_first(bridge: Bridge
     assert bridge.run(where())  # the bridge still works
 
 
+def test_an_interrupt_stops_what_a_stream_is_working_on(bridge: Bridge) -> None:
+    """The item under way would never have come."""
+    main = threading.main_thread()
+    if threading.current_thread() is not main:
+        pytest.skip("signals reach the main thread only")
+    order: list[str] = []
+
+    async def stuck() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            order.append("cleaned up")
+
+    items = bridge.iterate(stuck())
+    assert next(items) == 1
+    timer = threading.Timer(0.2, lambda: signal.pthread_kill(main.ident or 0, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(items)
+    assert order == ["cleaned up"]
+    assert bridge.run(where())
+
+
 def test_a_bridge_can_be_closed_twice_and_used_again(bridge: Bridge) -> None:
     bridge.run(where())
     bridge.close()

@@ -52,6 +52,7 @@ class Run:
             now=now,
             seq=1,
             status=RunStatus.RUNNING,
+            renewed=0.0,
         )
         nothing: Any = None  # the gate reads no database
         self.visit = Visit(

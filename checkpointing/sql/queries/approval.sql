@@ -1,17 +1,3 @@
--- name: open
--- Ask a person. A gate that runs again after a crash asks the same question once.
-INSERT INTO gatepost.approval (approval_id, run_id, step_id, digest, request, decide_by, act_by, opened_seq)
-VALUES (%(approval_id)s, %(run_id)s, %(step_id)s, %(digest)s, %(request)s, %(decide_by)s, %(act_by)s, %(seq)s);
-
--- name: take
--- The run has taken the answer in this transition.
-UPDATE gatepost.approval SET taken_seq = %(seq)s WHERE approval_id = %(approval_id)s AND run_id = %(run_id)s;
-
--- name: void
--- The question is no longer asked.
-UPDATE gatepost.approval SET status = 'void', closed_at = coalesce(closed_at, gatepost.now())
-WHERE approval_id = %(approval_id)s AND run_id = %(run_id)s AND status IN ('open', 'decided');
-
 -- name: lock
 -- The approval and its run, both held until the decision is committed, the run first as every owner does.
 WITH held AS (

@@ -35,10 +35,11 @@ WHERE run_id = %(run_id)s AND tenant = %(tenant)s AND finished_at IS NULL
 RETURNING *, gatepost.now() AS now;
 
 -- name: extend
--- The heartbeat: no row means that the lease is lost.
-UPDATE gatepost.run SET lease_expires_at = gatepost.now() + %(ttl)s
-WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND owner IS NOT NULL
-RETURNING lease_expires_at;
+-- The heartbeat, for all runs that a process holds: a run that does not come back is lost.
+UPDATE gatepost.run r SET lease_expires_at = gatepost.now() + %(ttl)s
+FROM unnest(%(run_ids)s::text[], %(epochs)s::bigint[]) AS held (run_id, epoch)
+WHERE r.run_id = held.run_id AND r.epoch = held.epoch AND r.owner IS NOT NULL
+RETURNING r.run_id, r.epoch;
 
 -- name: release
 -- Let go. A run that was still moving, or whose open question has been answered meanwhile, is queued
@@ -55,27 +56,28 @@ UPDATE gatepost.run SET
 WHERE run_id = %(run_id)s AND epoch = %(epoch)s
 RETURNING status;
 
--- name: fence
--- Take the run's row under our epoch and move it on; raises GP001 when it is not ours any more.
-SELECT gatepost.advance(%(run_id)s, %(epoch)s, %(seq)s, %(status)s::gatepost.run_status, %(reason)s,
-                        %(plan_version)s) AS now;
+-- name: flush
+-- What finished tasks left, before their superstep ends.
+SELECT gatepost.flush_rows(%(run_id)s, %(epoch)s, %(seq)s, %(rows)s) AS now;
 
--- name: transition
--- One row a superstep.
-INSERT INTO gatepost.transition (run_id, seq, source, nodes, next, status, reason, actor, epoch, checkpoint_id)
-VALUES (%(run_id)s, %(seq)s, %(source)s, %(nodes)s, %(next)s, %(status)s, %(reason)s, %(actor)s,
-        %(epoch)s, %(checkpoint_id)s);
+-- name: commit
+-- A superstep: fence, rows, transition and checkpoint.
+SELECT gatepost.commit_superstep(
+    %(run_id)s, %(epoch)s, %(seq)s, %(status)s::gatepost.run_status, %(reason)s, %(plan_version)s,
+    %(source)s, %(nodes)s, %(next)s, %(actor)s, %(rows)s, %(kept)s,
+    %(checkpoint_id)s, %(parent)s, %(checkpoint)s, %(metadata)s,
+    %(channels)s, %(versions)s, %(types)s, %(blobs)b
+) AS now;
 
--- name: plan
--- A plan version, once.
-INSERT INTO gatepost.plan (run_id, version, seq, plan) VALUES (%(run_id)s, %(version)s, %(seq)s, %(plan)s);
+-- name: standing
+-- How far a run is, and under whose epoch: what an owner asks whose COMMIT was not answered.
+SELECT epoch, seq, updated_at FROM gatepost.run WHERE run_id = %(run_id)s;
 
--- name: step
--- What became of a step in this transition.
-INSERT INTO gatepost.step (run_id, seq, step_id, status, record)
-VALUES (%(run_id)s, %(seq)s, %(step_id)s, %(status)s, %(record)s);
+-- name: position
+-- The place a run has reached, where the policy kept no checkpoint of it.
+SELECT seq, checkpoint_id, parent_checkpoint_id, checkpoint, metadata, type, channel_values
+FROM gatepost.position WHERE run_id = %(run_id)s;
 
--- name: artifact
--- A version of an output.
-INSERT INTO gatepost.artifact (run_id, name, version, seq, step_id, media_type, content, sha256, parents)
-VALUES (%(run_id)s, %(name)s, %(version)s, %(seq)s, %(step_id)s, %(media_type)s, %(content)s, %(sha256)s, %(parents)s);
+-- name: forget_positions
+-- The places of runs whose threads are deleted.
+DELETE FROM gatepost.position WHERE run_id = ANY(%(run_ids)s);

@@ -25,3 +25,9 @@ WHERE c.metadata ->> 'run_id' = ANY(%(run_ids)s)
 -- name: delete_checkpoints_of_runs
 -- The checkpoints themselves. Blobs stay: other checkpoints of the thread may share them, and prune() takes the rest.
 DELETE FROM checkpoints WHERE metadata ->> 'run_id' = ANY(%(run_ids)s);
+
+-- name: writes
+-- What tasks of an unfinished superstep have written, in LangGraph's order.
+SELECT task_id, channel, type, blob FROM checkpoint_writes
+WHERE thread_id = %(thread_id)s AND checkpoint_ns = '' AND checkpoint_id = %(checkpoint_id)s
+ORDER BY task_path, task_id, idx;
