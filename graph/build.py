@@ -1,7 +1,8 @@
 """Building the graph: the nodes, the edges, the one branch, and the pause before a person.
 
 START → planner → policy_gate → planner | executor × n | approval | compensator | finalizer → END
-            ▲          ▲            every other node returns to the gate
+            ▲          ▲            every other node returns to the gate; a lone executor may go
+                                    on to the next step of its chain, where that was judged already
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gatepost.checkpointing.saver import session_of
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
 from gatepost.graph.door import GATES
-from gatepost.graph.routing import Room, route
+from gatepost.graph.routing import Room, onward, route
 from gatepost.nodes.approval import approval
 from gatepost.nodes.compensator import compensator
 from gatepost.nodes.executor import executor
@@ -82,7 +83,8 @@ def _builder(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput,
         builder.add_node(name, _node(name, body, equipment))
     builder.add_edge(START, "planner")
     builder.add_conditional_edges("policy_gate", route, list(Room.__args__))  # type: ignore[attr-defined]
-    for name in ("planner", "approval", "executor", "compensator"):
+    builder.add_conditional_edges("executor", onward, ["executor", "policy_gate"])
+    for name in ("planner", "approval", "compensator"):
         builder.add_edge(name, "policy_gate")
     builder.add_edge("finalizer", END)
     return builder

@@ -1,7 +1,8 @@
 """Routing: where the policy gate sends a run next, as a pure function of the state it left.
 
-Invariant: this is the only branch of the graph. The order of the rules is the order of the file:
-work that may run goes first, a person is waited for last.
+Invariant: the gate is the only router and the only join; a lone executor may go on to the next step
+of its chain, and nowhere else. The order of the rules is the order of the file: work that may run
+goes first, a person is waited for last.
 """
 
 from __future__ import annotations
@@ -27,3 +28,11 @@ def route(state: RunState) -> list[Send] | Room:
     if ending:
         return "compensator" if ending.get("compensate") else "finalizer"
     return "planner"
+
+
+def onward(state: RunState) -> Send | Literal["policy_gate"]:
+    """Where the executor goes: to the next step of a chain that was judged beforehand, or else to the gate."""
+    for entry in (state.get("frontier") or {}).values():
+        if entry["status"] == StepStatus.RUNNING and entry.get("alone"):
+            return Send("executor", entry)
+    return "policy_gate"

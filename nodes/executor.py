@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from gatepost.checkpointing.approvals import Standing
 from gatepost.checkpointing.ledger import Intent
+from gatepost.nodes.ahead import onward
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.protocol import Outcome, carry_out
 from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments
@@ -66,7 +67,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
             approval=approval,
         ),
     )
-    return _settle(visit, record, outcome, tool=tool)
+    return onward(visit, task, _settle(visit, record, outcome, tool=tool))
 
 
 def _planned(visit: Visit, step_id: str) -> tuple[Step, AnyTool]:

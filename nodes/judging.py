@@ -7,6 +7,7 @@ effect key is minted with it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -22,6 +23,19 @@ from gatepost.state.plan import Step
 from gatepost.state.reference import Unresolvable
 from gatepost.state.status import RunStatus, StepStatus
 from gatepost.state.step import Failure, StepRecord
+
+
+def dispatched(record: StepRecord, now: str) -> dict[str, Any]:
+    """The entry of the frontier by which the executor is sent to a step."""
+    return {
+        "status": StepStatus.RUNNING.value,
+        "step": record.step,
+        "key": record.key,
+        "fingerprint": record.fingerprint,
+        "approval": record.approval,
+        "now": now,
+        "seed": int(digest_of(record.key, now)[:12], 16),
+    }
 
 
 class Judging(Draft):
@@ -80,26 +94,17 @@ class Judging(Draft):
         run, now = self.visit.session.run, self.visit.session.now.isoformat()
         key = key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step)
         fingerprint = fingerprint_of(tool.name, args)
-        self._note(
-            record.to(
-                StepStatus.RUNNING,
-                key=key,
-                fingerprint=fingerprint,
-                approval=approval,
-                policies=judgement.policies,
-                reason=reason,
-                now=now,
-            )
+        running = record.to(
+            StepStatus.RUNNING,
+            key=key,
+            fingerprint=fingerprint,
+            approval=approval,
+            policies=judgement.policies,
+            reason=reason,
+            now=now,
         )
-        self.frontier[record.step] = {
-            "status": StepStatus.RUNNING.value,
-            "step": record.step,
-            "key": key,
-            "fingerprint": fingerprint,
-            "approval": approval,
-            "now": now,
-            "seed": int(digest_of(key, now)[:12], 16),
-        }
+        self._note(running)
+        self.frontier[record.step] = dispatched(running, now)
 
     def _ask(
         self,

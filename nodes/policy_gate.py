@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatepost.nodes import doubt
+from gatepost.nodes.ahead import look_ahead
 from gatepost.nodes.judging import Judging
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.visit import Visit
@@ -29,6 +30,7 @@ async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
     gate.ask_again()
     if gate.ending is None and gate.planning is None:
         gate.dispatch_ready()
+        look_ahead(gate)
     gate.end()
     return gate.update()
 
@@ -39,7 +41,10 @@ class _Gate(Judging):
     # what came back
 
     def settle(self) -> None:
-        """Take settled steps off the frontier; a failure ends the run."""
+        """Take settled steps off the frontier; a failure ends the run. What was judged beforehand is judged anew."""
+        for step in self.visit.board.judged():
+            record = self.visit.board.record(step.id)
+            self._note(record.to(StepStatus.PENDING, key=None, fingerprint=None, policies=()))
         for step_id, entry in list(self.frontier.items()):
             status = StepStatus(entry["status"])
             if status not in STEP_SETTLED:

@@ -84,6 +84,31 @@ class Board:
             return []
         return [self.plan.by_id[step] for step in sorted(self._ready, key=self._position.__getitem__)]
 
+    def judged(self) -> list[Step]:
+        """Steps judged before their turn, in plan order."""
+        return (
+            [self.plan.by_id[step] for step in sorted(self._judged, key=self._position.__getitem__)]
+            if self.plan
+            else []
+        )
+
+    def only_judged(self) -> Step | None:
+        """The one step whose turn it is, if it was judged beforehand and is the only one."""
+        due = [step for step in self._judged if not self._unmet[step]]
+        if self.plan is None or len(due) != 1 or self._ready:
+            return None
+        return self.plan.by_id[due[0]]
+
+    def next_alone(self, before: str, foreseen: set[str]) -> Step | None:
+        """The one step whose turn comes with the end of `before`, once all that is foreseen has succeeded."""
+        due = [
+            step
+            for step in self._dependents.get(before, ())
+            if self.status(step) is StepStatus.PENDING
+            and all(need in foreseen or self.status(need) in _MET for need in self.step(step).needs)
+        ]
+        return self.step(due[0]) if len(due) == 1 and not self._ready else None
+
     @property
     def settled(self) -> bool:
         """Every step of the plan has come to an end."""
@@ -133,6 +158,7 @@ class Board:
         self._dependents: dict[str, list[str]] = {}
         self._unmet: dict[str, int] = {}
         self._ready: set[str] = set()
+        self._judged: set[str] = set()
         self._unsettled = 0
         for step in steps:
             self._unmet[step.id] = sum(self.status(need) not in _MET for need in step.needs)
@@ -143,10 +169,15 @@ class Board:
 
     def _weigh(self, step: str) -> None:
         """A step may become pending again (its approval was voided), and a need may be undone: both ways, then."""
-        if not self._unmet[step] and self.status(step) is StepStatus.PENDING:
+        status = self.status(step)
+        if not self._unmet[step] and status is StepStatus.PENDING:
             self._ready.add(step)
         else:
             self._ready.discard(step)
+        if status is StepStatus.READY:
+            self._judged.add(step)
+        else:
+            self._judged.discard(step)
 
 
 def _holds(step: Step, board: Board) -> bool:

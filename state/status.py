@@ -103,7 +103,14 @@ class EffectState(StrEnum):
 STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = {
     StepStatus.PENDING: frozenset({StepStatus.READY, StepStatus.SKIPPED, StepStatus.CANCELLED}),
     StepStatus.READY: frozenset(
-        {StepStatus.RUNNING, StepStatus.BLOCKED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED}
+        {
+            StepStatus.PENDING,
+            StepStatus.RUNNING,
+            StepStatus.BLOCKED,
+            StepStatus.FAILED,
+            StepStatus.SKIPPED,
+            StepStatus.CANCELLED,
+        }
     ),
     StepStatus.BLOCKED: frozenset(
         {
