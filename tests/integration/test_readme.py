@@ -78,12 +78,7 @@ def test_example_says_the_same_in_the_end_wherever_it_was_killed(
 def test_example_of_a_users_test_passes(tmp_path: Path) -> None:
     sale, users = blocks("python")
     (tmp_path / "sale.py").write_text(sale)
-    (tmp_path / "test_sale.py").write_text(
-        "from sale import sale\nfrom gatepost import tool\n"
-        '@tool(name="charge", effect="write", on_doubt="retry")\n'
-        'def fake_charge(customer: str, cents: int) -> str:\n    return "fake"\n\n'
-        'config = {"configurable": {"thread_id": "sale-1"}}\n\n' + users
-    )
+    (tmp_path / "test_sale.py").write_text(users)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_sale.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
