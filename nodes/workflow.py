@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
@@ -50,7 +50,11 @@ class Situation:
 
 
 class Strategy(Protocol):
-    """Who plans."""
+    """Who plans.
+
+    One that never makes another plan says so with `takes_responses = False`: then nobody is offered to
+    answer an approval with a text for the planner.
+    """
 
     def plan(self, situation: Situation) -> Plan | None | Awaitable[Plan | None]:
         """The next plan version (its number is set by the planner), or None for nothing more to do."""
@@ -59,13 +63,14 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FixedPlan:
-    """The strategy that always has the same plan. Whether it fits the tools is checked by `build_graph`.
+    """The strategy that always has the same plan. Whether that fits the tools is checked by `build_graph`.
 
     Raises:
         ToolMistake: it is given something else than a plan.
     """
 
     steps: Plan
+    takes_responses: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse what is no plan."""
@@ -227,6 +232,11 @@ async def next_plan(strategy: Strategy, situation: Situation) -> Plan | None:
     """Ask a strategy, sync or async."""
     answer = strategy.plan(situation)
     return await answer if inspect.isawaitable(answer) else answer
+
+
+def takes_responses(strategy: Strategy) -> bool:
+    """Whether a person's text can lead to another plan."""
+    return bool(getattr(strategy, "takes_responses", True))
 
 
 def _workflows(given: object) -> tuple[Workflow, ...]:
