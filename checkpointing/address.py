@@ -157,6 +157,15 @@ def explain(error: psycopg.Error, address: Address) -> DatabaseUnavailable:
     return DatabaseUnavailable(f"no connection to {address.shown} ({said}): correct the address or the server")
 
 
+def secret_in(url: str) -> bool:
+    """Whether an address holds a password or another secret.
+
+    Raises:
+        DatabaseUnavailable: the address cannot be read.
+    """
+    return bool(_read(url).keys() & set(SECRETS))
+
+
 def _addressed(given: str, *, embedded: bool) -> Address:
     parts = _read(given)
     own = parts.get("options") or os.environ.get("PGOPTIONS", "")

@@ -23,14 +23,16 @@ from gatepost.nodes.approval import approval
 from gatepost.nodes.compensator import compensator
 from gatepost.nodes.executor import executor
 from gatepost.nodes.finalizer import finalizer
-from gatepost.nodes.planner import planner
-from gatepost.nodes.policy import Policy
+from gatepost.nodes.planner import misfits, planner
+from gatepost.nodes.policy import InvalidPolicy, Policy
 from gatepost.nodes.policy_gate import policy_gate
-from gatepost.nodes.tool import AnyTool
+from gatepost.nodes.replacement import Replacement
 from gatepost.nodes.visit import Equipment, Visit
-from gatepost.nodes.workflow import Catalog, Workflow
+from gatepost.nodes.workflow import Catalog, FixedPlan, Workflow
+from gatepost.state.board import Board
 from gatepost.state.channels import RunInput, RunState, check_version
-from gatepost.state.errors import NotHeld
+from gatepost.state.errors import DoorClosed, InvalidPlan, InvalidValue, NotHeld
+from gatepost.state.plan import plan_of
 
 GRAPH_VERSION = "1"
 """Stored with each run; rises when a run in flight could not go on under the new graph."""
@@ -45,7 +47,7 @@ def build_graph(
     checkpointer: Checkpointer,
     *,
     policy: Policy | None = None,
-    tools: Mapping[str, AnyTool] | None = None,
+    tools: Mapping[str, Replacement] | None = None,
 ) -> GatepostGraph:
     """Compile the graph for some workflows.
 
@@ -53,20 +55,58 @@ def build_graph(
         workflows: what goals mean here.
         checkpointer: from `open_checkpointer()`.
         policy: the Cedar set that the gate asks; by default reads run and everything else asks.
-        tools: put in place of the workflows' tools of the same name, for tests.
+        tools: put in place of the workflows' tools (and of what undoes them) of the same name, for tests. A plain
+            function takes over the declaration of the tool that it replaces; a declared tool must be as strict.
 
     Raises:
-        ToolMistake: two workflows or tools share a name, or a replacement replaces nothing.
+        ToolMistake: two workflows or tools share a name, a replacement replaces nothing or is milder than the
+            tool, or one of these is something else than it must be.
+        InvalidPlan: a workflow's fixed plan does not fit its tools.
+        DoorClosed: a checkpointer that is not ours.
     """
+    _ours(checkpointer)
+    _a_policy(policy)
     equipment = Equipment(
         catalog=Catalog(workflows, replaced=tools),
         policy=policy or Policy.default(),
         ledger=checkpointer.ledger,
         approvals=checkpointer.approvals,
     )
+    _fitting(equipment.catalog)
     compiled = _builder(equipment).compile(checkpointer=checkpointer, interrupt_before=list(GATES), name="gatepost")
     graph = GatepostGraph.adopt(compiled, equipment=equipment, saver=checkpointer, version=GRAPH_VERSION)
     return graph.copy({"config": {"recursion_limit": NO_LIMIT}})
+
+
+def _ours(checkpointer: object) -> None:
+    if not isinstance(checkpointer, Checkpointer):
+        raise DoorClosed(
+            f"the checkpointer is a {type(checkpointer).__name__}: effects would run that no ledger knows and no lease "
+            "holds. Pass what open_checkpointer() gives; without a database of your own it starts an embedded one."
+        )
+
+
+def _a_policy(policy: object) -> None:
+    if policy is not None and not isinstance(policy, Policy):
+        raise InvalidPolicy(
+            f"the policy is a {type(policy).__name__}. Pass Policy(text), or leave it out for the default one."
+        )
+
+
+def _fitting(catalog: Catalog) -> None:
+    """What a fixed plan names is known before any run: it is checked now, as the planner will check it."""
+    for name, workflow in catalog.workflows.items():
+        if not isinstance(workflow.strategy, FixedPlan):
+            continue
+        try:
+            wrong = misfits(plan_of(workflow.strategy.steps), catalog.tools(name), Board(None))
+        except InvalidValue as error:
+            raise InvalidPlan(f"the fixed plan of workflow {name!r} cannot be used: {error}") from None
+        if wrong:
+            raise InvalidPlan(
+                f"the fixed plan of workflow {name!r} does not fit its tools: {'; '.join(wrong[:20])}. "
+                "Correct the plan, or what the tool takes."
+            )
 
 
 def _builder(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput, RunState]:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from gatepost.nodes.policy import Question, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
 from gatepost.nodes.visit import Equipment
+from gatepost.nodes.workflow import takes_responses
 from gatepost.state.approval import ApprovalRequest, Decision, digest_of_action
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import InvalidDecision, InvalidValue
@@ -41,6 +42,11 @@ class GraphClerk:
 
     def authorise(self, request: ApprovalRequest, decision: Decision) -> str:
         """Allowed here, by this person, and not forbidden: the digest of the action that is authorised."""
+        if decision.type == "respond" and request.kind == "action" and not self._plans_anew():
+            raise InvalidDecision(
+                f"approval {request.id} does not take 'respond': workflow {self.workflow!r} has a fixed plan; nobody "
+                f"would make another. Nothing was recorded; it takes {', '.join(_without_respond(request))}."
+            )
         if decision.type not in request.allowed:
             raise InvalidDecision(
                 f"approval {request.id} does not take {decision.type!r}; it takes {', '.join(request.allowed)}."
@@ -60,6 +66,9 @@ class GraphClerk:
             effect=request.effect,
             evidence=request.evidence,
         )
+
+    def _plans_anew(self) -> bool:
+        return takes_responses(self.equipment.catalog.named(self.workflow).strategy)
 
     def _may_decide(self, request: ApprovalRequest, decision: Decision) -> None:
         judgement = self.equipment.policy.may_decide(
@@ -99,6 +108,10 @@ class GraphClerk:
         if tool is None:
             raise InvalidDecision(f"this process does not know the tool {request.tool!r}; answer from one that does.")
         return tool
+
+
+def _without_respond(request: ApprovalRequest) -> list[str]:
+    return [kind for kind in request.allowed if kind != "respond"]
 
 
 def _result(tool: AnyTool, decision: Decision) -> dict[str, object]:

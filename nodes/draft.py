@@ -23,6 +23,8 @@ class Draft:
         self.approvals: dict[str, dict[str, Any]] = dict(state.get("approvals", {}))
         self.counters: dict[str, int] = {}
         self.responses: list[dict[str, Any]] = []
+        self.unheard: tuple[str, ...] = ()
+        """That the planner made nothing of what was said last; whoever is asked again is told."""
 
     def _end(self, status: RunStatus, reason: str) -> None:
         if self.ending is None:

@@ -14,7 +14,8 @@ from pydantic import JsonValue
 from gatepost.nodes.draft import Draft
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
-from gatepost.state.approval import ApprovalRequest
+from gatepost.nodes.workflow import takes_responses
+from gatepost.state.approval import DECISION_TYPES, ApprovalRequest
 from gatepost.state.canonical import digest_of
 from gatepost.state.effect import fingerprint_of, key_of
 from gatepost.state.errors import InvalidValue
@@ -125,13 +126,14 @@ class Judging(Draft):
             args=args,
             effect=tool.effect,
             digest=digest,
-            reasons=(*demands, *judgement.reasons),
+            reasons=(*demands, *judgement.reasons, *self.unheard),
             policies=judgement.policies,
             policy_version=judgement.version,
             plan_version=record.plan_version,
             requested_by=run.requested_by,
             evidence=self.visit.evidence(step),
             args_schema=tool.schema(),
+            allowed=DECISION_TYPES if takes_responses(self.visit.workflow.strategy) else ("approve", "edit", "reject"),
         )
         self._open(request, record.to(StepStatus.BLOCKED, approval=request.id, reason="; ".join(request.reasons)))
 

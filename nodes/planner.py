@@ -79,9 +79,13 @@ def fit(plan: Plan, tools: Mapping[str, AnyTool], board: Board) -> None:
     Raises:
         InvalidPlan: with every reason.
     """
-    wrong = [reason for step in plan.steps for reason in _misfits(plan, step.id, tools, board)]
-    if wrong:
+    if wrong := misfits(plan, tools, board):
         raise InvalidPlan(f"the plan does not fit this run: {'; '.join(wrong[:20])}. Correct it and plan again.")
+
+
+def misfits(plan: Plan, tools: Mapping[str, AnyTool], board: Board) -> list[str]:
+    """Every reason why a well-formed plan does not fit."""
+    return [reason for step in plan.steps for reason in _misfits(plan, step.id, tools, board)]
 
 
 def _misfits(plan: Plan, step_id: str, tools: Mapping[str, AnyTool], board: Board) -> list[str]:

@@ -165,6 +165,8 @@ class _Gate(Judging):
             self._end(RunStatus.FAILED, "the strategy has no plan for this goal")
         elif self.visit.board.settled and not self.frontier:
             self._end(RunStatus.SUCCEEDED, "")
+        elif said := self.state.get("responses"):
+            self.unheard = (f"the planner has no other plan after what {said[-1]['who']} said",)
 
     # doubt
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
+from gatepost.nodes import declaration
+from gatepost.nodes.replacement import Replacement, Replacements
 from gatepost.nodes.tool import AnyTool, ToolMistake
 from gatepost.state.artifact import Artifact
 from gatepost.state.errors import InvalidValue, UnknownGoal, UnknownVersion
@@ -48,7 +50,11 @@ class Situation:
 
 
 class Strategy(Protocol):
-    """Who plans."""
+    """Who plans.
+
+    One that never makes another plan says so with `takes_responses = False`: then nobody is offered to
+    answer an approval with a text for the planner.
+    """
 
     def plan(self, situation: Situation) -> Plan | None | Awaitable[Plan | None]:
         """The next plan version (its number is set by the planner), or None for nothing more to do."""
@@ -57,9 +63,21 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FixedPlan:
-    """The strategy that always has the same plan."""
+    """The strategy that always has the same plan. Whether that fits the tools is checked by `build_graph`.
+
+    Raises:
+        ToolMistake: it is given something else than a plan.
+    """
 
     steps: Plan
+    takes_responses: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Refuse what is no plan."""
+        if not isinstance(self.steps, Plan):
+            raise ToolMistake(
+                f"FixedPlan takes a Plan, not a {type(self.steps).__name__}: FixedPlan(Plan(steps=(Step(…), …)))."
+            )
 
     def plan(self, situation: Situation) -> Plan | None:
         """The plan, until it is in force."""
@@ -92,7 +110,11 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """What one goal means."""
+    """What one goal means.
+
+    Raises:
+        ToolMistake: a part of it is something else than it must be; says which, and how to write it.
+    """
 
     name: str
     goals: tuple[str, ...]
@@ -105,8 +127,18 @@ class Workflow:
     conclude: Callable[[Ending], Conclusion] = lambda _: Conclusion()
     """Pure: what the end means. Called once, by the finalizer."""
     compensate_on: frozenset[RunStatus] = frozenset()
-    """Endings (`FAILED`, `REJECTED`) that undo what succeeded before."""
+    """Endings (`FAILED`, `REJECTED`, `STRANDED`) that undo what succeeded before."""
     version: str = "1"
+
+    def __post_init__(self) -> None:
+        """Check every part; any iterable of goals, tools and endings will do."""
+        name = declaration.name_of(self.name)
+        declaration.check_strategy(self.strategy, workflow=name)
+        declaration.check_input(self.input, workflow=name)
+        declaration.check_conclude(self.conclude, workflow=name)
+        object.__setattr__(self, "goals", declaration.goals_of(self.goals, workflow=name))
+        object.__setattr__(self, "tools", declaration.tools_of(self.tools, workflow=name))
+        object.__setattr__(self, "compensate_on", declaration.endings_of(self.compensate_on, workflow=name))
 
     def checked_input(self, value: object) -> dict[str, JsonValue]:
         """The run's input as plain data, defaults filled in.
@@ -129,28 +161,27 @@ class Catalog:
 
     Args:
         workflows: no two may share a name or a goal.
-        replaced: tools put in place of those with the same name, for tests.
+        replaced: what takes the place of the tools with these names, for tests (`nodes.replacement`).
 
     Raises:
-        ToolMistake: two things share a name, or a replacement replaces nothing.
+        ToolMistake: two things share a name, a replacement replaces nothing or may not, or one of
+            these is something else than it must be.
     """
 
-    def __init__(self, workflows: Iterable[Workflow], *, replaced: Mapping[str, AnyTool] | None = None) -> None:
+    def __init__(self, workflows: Iterable[Workflow], *, replaced: Mapping[str, Replacement] | None = None) -> None:
         self.workflows: dict[str, Workflow] = {}
         self._goals: dict[str, Workflow] = {}
-        self._tools: dict[str, dict[str, AnyTool]] = {}
-        replaced = dict(replaced or {})
-        for workflow in workflows:
+        self._tools: dict[str, Mapping[str, AnyTool]] = {}
+        replacements = Replacements(replaced)
+        for workflow in _workflows(workflows):
             if workflow.name in self.workflows:
                 raise ToolMistake(f"two workflows are called {workflow.name!r}.")
             self.workflows[workflow.name] = workflow
-            self._tools[workflow.name] = _by_name(workflow, replaced)
+            self._tools[workflow.name] = replacements.among(_by_name(workflow))
             for goal in workflow.goals:
                 if (other := self._goals.setdefault(_spoken(goal), workflow)) is not workflow:
                     raise ToolMistake(f"workflows {other.name!r} and {workflow.name!r} both mean {goal!r}.")
-        known = {tool.name for workflow in self.workflows.values() for tool in workflow.tools}
-        if unknown := sorted(set(replaced) - known):
-            raise ToolMistake(f"no workflow has a tool {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
+        replacements.check_used()
 
     def for_goal(self, goal: str) -> Workflow:
         """The workflow that a goal means.
@@ -203,12 +234,28 @@ async def next_plan(strategy: Strategy, situation: Situation) -> Plan | None:
     return await answer if inspect.isawaitable(answer) else answer
 
 
-def _by_name(workflow: Workflow, replaced: Mapping[str, AnyTool]) -> dict[str, AnyTool]:
+def takes_responses(strategy: Strategy) -> bool:
+    """Whether a person's text can lead to another plan."""
+    return bool(getattr(strategy, "takes_responses", True))
+
+
+def _workflows(given: object) -> tuple[Workflow, ...]:
+    if isinstance(given, Workflow):
+        raise ToolMistake(f"one workflow where several are taken. Write a list: build_graph([{given.name}], …).")
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise ToolMistake(f"the workflows are a {type(given).__name__}. Write a list: build_graph([workflow], …).")
+    found = tuple(given)
+    if wrong := [one for one in found if not isinstance(one, Workflow)]:
+        raise ToolMistake(f"among the workflows is a {type(wrong[0]).__name__}: {wrong[0]!r:.80}. Pass Workflow(…).")
+    return found
+
+
+def _by_name(workflow: Workflow) -> dict[str, AnyTool]:
     tools: dict[str, AnyTool] = {}
     for tool in workflow.tools:
         if tool.name in tools:
             raise ToolMistake(f"workflow {workflow.name!r} has two tools called {tool.name!r}.")
-        tools[tool.name] = replaced.get(tool.name, tool)
+        tools[tool.name] = tool
     return tools
 
 

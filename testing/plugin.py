@@ -62,7 +62,10 @@ def checkpointer(gatepost_database: Database) -> Iterator[Checkpointer]:
 
 @pytest.fixture
 def gatepost_graph(checkpointer: Checkpointer) -> GraphFactory:
-    """Builds graphs on the test's checkpointer: `gatepost_graph(workflows, tools={"charge": fake})`."""
+    """Builds graphs on the test's checkpointer: `gatepost_graph([workflow], tools={"charge": fake})`.
+
+    A plain function as a fake takes over the declaration of the tool that it replaces: the gate asks as in earnest.
+    """
     from gatepost.graph.build import build_graph
 
     def build(

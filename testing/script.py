@@ -48,14 +48,20 @@ def finish(
         What `invoke` returned last.
 
     Raises:
-        Unscripted: the script was too short or too long.
+        Unscripted: the script was too short or too long; says what is asked, or how the run ended and why.
     """
     script = list(answers)
     result: dict[str, Any] = graph.invoke(given, config)
     while (asked := result.get("approval")) is not None:
         if not script:
-            raise Unscripted(f"nobody answers: {asked.describe()}")
+            raise Unscripted(f"the script has no answer to: {asked.describe()} Its arguments: {asked.args}")
         result = graph.invoke(Command(resume=script.pop(0)(asked)), config)
     if script:
-        raise Unscripted(f"{len(script)} answers were not needed; the run ended as {result['status']}")
+        raise Unscripted(f"{len(script)} of the answers were not asked for; the run {_end(result)}")
     return result
+
+
+def _end(result: Mapping[str, Any]) -> str:
+    """How it ended, and why: a script that is too long mostly means that a step failed before anybody was asked."""
+    reason = (result.get("outcome") or {}).get("reason")
+    return f"ended as {result['status']}" + (f": {reason}" if reason else "")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from gatepost.service import terminal
 from gatepost.service.cli.desk import acting, authenticated
+from gatepost.service.cli.typed import pair
 from gatepost.service.cli.values import read_pairs
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.errors import AlreadyDecided, CallerMistake
 
 if TYPE_CHECKING:
-    from gatepost.graph.compiled import GatepostGraph
+    from gatepost.service.cli.desk import Desk
 
 _WORDS = {"approve": "[a]pprove", "edit": "[e]dit", "reject": "[r]eject", "respond": "re[s]pond"}
 _KEYS = {"a": "approve", "e": "edit", "r": "reject", "s": "respond"}
@@ -31,20 +32,24 @@ def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
             say(f"  {what} {limit}")
 
 
-def show_commands(asked: ApprovalRequest) -> None:
+def show_commands(desk: Desk, asked: ApprovalRequest, name: str | None) -> None:
     """The commands that answer it, ready to be copied."""
-    name = "result" if asked.kind == "doubt" else "NAME"
-    commands = {
-        "approve": f"gatepost approval approve {asked.id} --as NAME",
-        "edit": f"gatepost approval edit {asked.id} --set {name}=VALUE --as NAME",
-        "reject": f'gatepost approval reject {asked.id} --comment "why" --as NAME',
-        "respond": f'gatepost approval respond {asked.id} "what to do first" --as NAME',
+    said = {
+        "approve": (),
+        "edit": ("--set", pair(asked.args)),
+        "reject": ("--comment", "say why"),
+        "respond": ("say what to do first",),
     }
     for kind in asked.allowed:
-        terminal.note(f"  {commands[kind]}", style="bold" if kind == "approve" else "")
+        command = desk.typed("approval", kind, asked.id, *said[kind], name=name)
+        terminal.note(f"  {command}", style="bold" if kind == "approve" else "")
+    if name is None:
+        terminal.hint(f"  As {terminal.one_line(acting(name).actor)}; --as NAME answers as somebody else.")
+    if desk.keeps_a_secret:
+        terminal.hint("  The password in --database is not repeated here: put it back, or set PGPASSWORD.")
 
 
-def answer_here(graph: GatepostGraph, asked: ApprovalRequest, name: str | None) -> bool:
+def answer_here(desk: Desk, asked: ApprovalRequest, name: str | None) -> bool:
     """Ask the person at the terminal until an answer is recorded; False when they leave it open."""
     offered = "  ".join([*(_WORDS[kind] for kind in asked.allowed), "[l]eave it"])
     while True:
@@ -52,11 +57,11 @@ def answer_here(graph: GatepostGraph, asked: ApprovalRequest, name: str | None) 
         kind = _KEYS.get((choice or "l").lower()[:1])
         if kind not in asked.allowed:
             if choice is None or choice.lower()[:1] == "l":
-                show_commands(asked)
+                show_commands(desk, asked, name)
                 return False
             continue
         try:
-            graph.decide(_made(asked, kind, name))
+            desk.graph.decide(_made(asked, kind, name))
         except AlreadyDecided as error:
             terminal.complain("error", error)  # somebody else's answer stands, and the run goes on with it
         except CallerMistake as error:

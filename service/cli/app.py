@@ -13,6 +13,7 @@ import typer
 from gatepost.service.cli import approval, doctor, history, run, workflow
 from gatepost.service.cli.desk import Options, named_workflows
 from gatepost.service.cli.exits import EPILOG, flush, leave
+from gatepost.service.cli.typed import options_before
 
 app = typer.Typer(
     name="gatepost",
@@ -69,6 +70,7 @@ def options(
         policy=policy,
         principal=principal,
         no_input=no_input,
+        before=options_before(context),
     )
 
 

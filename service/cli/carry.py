@@ -46,7 +46,7 @@ def carry_on(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: M
     try:
         while True:
             standing = _driven(desk, given, run_id, manner)
-            _leave_artifacts(standing, manner.artifacts)
+            _leave_artifacts(desk, standing, manner.artifacts)
             if not standing.approvals:
                 _tell(standing)
                 raise typer.Exit(code_for(standing.status))
@@ -54,10 +54,12 @@ def carry_on(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: M
                 raise typer.Exit(Exit.WAITS)
             given = None
     except KeyboardInterrupt:
-        terminal.note(f"\ninterrupted. What was committed is safe; go on with: gatepost run resume {run_id}")
+        again = desk.typed("run", "resume", run_id, name=manner.name)
+        terminal.note(f"\ninterrupted. What was committed is safe; go on with: {again}")
         raise typer.Exit(Exit.INTERRUPTED) from None
     except BrokenPipeError:
-        terminal.note(f"nobody reads the log any more, so the run stopped. Go on with: gatepost run resume {run_id}")
+        again = desk.typed("run", "resume", run_id, name=manner.name)
+        terminal.note(f"nobody reads the log any more, so the run stopped. Go on with: {again}")
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
@@ -82,21 +84,22 @@ def _answered(desk: Desk, standing: Standing, manner: Manner) -> bool:
     """Whether a person at this terminal has answered the oldest question."""
     if manner.ask and terminal.interactive():
         show_request(terminal.note, standing.approvals[0])
-        return answer_here(desk.graph, standing.approvals[0], manner.name)
+        return answer_here(desk, standing.approvals[0], manner.name)
     for asked in standing.approvals:
         show_request(terminal.note, asked)
-        show_commands(asked)
+        show_commands(desk, asked, manner.name)
     return False
 
 
-def _leave_artifacts(standing: Standing, folder: Path) -> None:
+def _leave_artifacts(desk: Desk, standing: Standing, folder: Path) -> None:
     if not standing.artifacts:
         return
     try:
         saved = save(folder / standing.run_id, standing.artifacts)
     except OSError as error:
         terminal.complain("warning", f"the artifacts are in the database, but could not be saved as files: {error}")
-        terminal.hint(f"print one with: gatepost run show {standing.run_id} --artifact NAME")
+        again = desk.typed("run", "show", standing.run_id, "--artifact", standing.artifacts[0]["name"])
+        terminal.hint(f"print one with: {again}")
         return
     terminal.hint(f"saved {', '.join(map(str, saved))}")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from gatepost.service import terminal
+from gatepost.service.cli.typed import typed
 from gatepost.state.errors import CallerMistake
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Options:
     policy: Path | None
     principal: str | None
     no_input: bool
+    before: tuple[str, ...] = ()
+    """Those of them that a command has to repeat to work on the same, as they were typed."""
 
 
 class Desk:
@@ -82,6 +85,17 @@ class Desk:
         for broken in found.broken:
             terminal.complain("warning", broken)
         return build_graph(found.workflows, self.checkpointer, policy=read_policy(self._options.policy))
+
+    def typed(self, *words: str, name: str | None = None) -> str:
+        """A command for a person to copy, on the same database with the same workflows."""
+        return typed(self._options.before, *words, name=name)
+
+    @property
+    def keeps_a_secret(self) -> bool:
+        """Whether a command that is printed leaves out the password that was typed."""
+        from gatepost.checkpointing.address import secret_in
+
+        return self._options.database is not None and secret_in(self._options.database)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run async work to its end. An interrupt waits until the work has let go of what it holds."""

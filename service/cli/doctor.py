@@ -17,6 +17,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import Json, Options, acting
 from gatepost.service.cli.exits import Exit, guarded
+from gatepost.service.cli.typed import typed
 from gatepost.state.errors import GatepostError
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def _workflows(options: Options) -> Iterator[Finding]:
     except GatepostError as error:
         broken = (str(error),)
     for said in broken:
-        yield Finding("workflows", ok=False, said=said, cure="gatepost workflow list shows what is left")
+        yield Finding(
+            "workflows", ok=False, said=said, cure=f"{typed(options.before, 'workflow', 'list')} shows what is left"
+        )
 
 
 def _embedded(options: Options) -> Iterator[Finding]:
@@ -156,13 +159,15 @@ def _database(options: Options) -> Iterator[Finding]:
         return
     yield Finding("database", ok=True, said=f"{address.shown} answers")
     if missing:
-        yield Finding("migrations", ok=False, said=f"missing: {', '.join(missing)}", cure="gatepost migrate")
+        yield Finding(
+            "migrations", ok=False, said=f"missing: {', '.join(missing)}", cure=typed(options.before, "migrate")
+        )
         return
     yield Finding("migrations", ok=True, said="up to date")
-    yield from _inside(address)
+    yield from _inside(address, options)
 
 
-def _inside(address: Address) -> Iterator[Finding]:
+def _inside(address: Address, options: Options) -> Iterator[Finding]:
     from gatepost.checkpointing.health import Health
     from gatepost.checkpointing.open import Checkpointer
     from gatepost.checkpointing.runs import Lease
@@ -179,7 +184,7 @@ def _inside(address: Address) -> Iterator[Finding]:
     yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
     yield _role(server)
     yield _clock(server["now"], before, after)
-    yield from _work(runs, waiting)
+    yield from _work(runs, waiting, options)
     if cut_off:
         said = f"begun by an owner that is gone, and settled when its run goes on: {', '.join(cut_off)}"
         yield Finding("effects", ok=True, said=terminal.one_line(said))
@@ -213,17 +218,17 @@ def _clock(theirs: datetime, before: datetime, after: datetime) -> Finding:
     return Finding("clock", ok=ok, said=f"the database's differs from ours by {skew:.1f} s", cure=cure)
 
 
-def _work(runs: dict[str, Any], waiting: dict[str, Any]) -> Iterator[Finding]:
+def _work(runs: dict[str, Any], waiting: dict[str, Any], options: Options) -> Iterator[Finding]:
     said = f"{runs['unfinished']} unfinished, {runs['blocked']} blocked, {waiting['approvals']} open approvals"
     yield Finding("runs", ok=True, said=said)
     if runs["unmoved"]:
         ids = ", ".join(runs["unmoved"][:MANY])
-        yield Finding("unmoved", ok=False, said=f"nobody moves {ids}", cure=f"gatepost run resume {runs['unmoved'][0]}")
+        cure = typed(options.before, "run", "resume", runs["unmoved"][0])
+        yield Finding("unmoved", ok=False, said=f"nobody moves {ids}", cure=cure)
     if runs["parked"]:
         ids = ", ".join(runs["parked"][:MANY])
-        yield Finding(
-            "parked", ok=False, said=f"only a person can move {ids}", cure=f"gatepost run show {runs['parked'][0]}"
-        )
+        cure = typed(options.before, "run", "show", runs["parked"][0])
+        yield Finding("parked", ok=False, said=f"only a person can move {ids}", cure=cure)
     if waiting["doubts"]:
         said = f"nobody knows whether {len(waiting['doubts'])} effects happened"
-        yield Finding("doubt", ok=False, said=said, cure="gatepost approval list, and find out")
+        yield Finding("doubt", ok=False, said=said, cure=f"{typed(options.before, 'approval', 'list')}, and find out")

@@ -26,6 +26,7 @@ def show(
     """
     with opened(context) as desk:
         rows = desk.run(_page(desk, run_id, after=after, limit=limit))
+        more = desk.typed("history", run_id, "--after", str(rows[-1]["seq"])) if len(rows) == limit else ""
     if as_json:
         terminal.as_json(rows)
         return
@@ -45,8 +46,8 @@ def show(
         ],
         empty="no more transitions",
     )
-    if len(rows) == limit:
-        terminal.hint(f"more: gatepost history {run_id} --after {rows[-1]['seq']}")
+    if more:
+        terminal.hint(f"more: {more}")
 
 
 @guarded

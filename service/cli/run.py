@@ -209,7 +209,7 @@ async def _report(desk: Desk, prefix: str) -> dict[str, Any]:
     approvals = await checkpointer.approvals.list(tenant, status=None, run_id=run_id, limit=1000)
     return {
         **{name: row[name] for name in _SHOWN},
-        "next": who_is_next(row, [found["approval_id"] for found in approvals if found["status"] == "open"]),
+        "next": _next(desk, row, [found["approval_id"] for found in approvals if found["status"] == "open"]),
         "steps": [board.record(step).plain() | {"status": board.status(step)} for step in steps],
         "approvals": approvals,
         "effects": await checkpointer.history.effects(run_id),
@@ -223,7 +223,7 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def who_is_next(row: dict[str, Any], open_approvals: list[str]) -> str:
+def _next(desk: Desk, row: dict[str, Any], open_approvals: list[str]) -> str:
     """Who moves a run next, in one sentence."""
     status = RunStatus(row["status"])
     if row["finished_at"] is not None:
@@ -233,7 +233,7 @@ def who_is_next(row: dict[str, Any], open_approvals: list[str]) -> str:
     if status is RunStatus.BLOCKED and open_approvals:
         return f"a person: {', '.join(open_approvals)}"
     if status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.BLOCKED):
-        return f"whoever goes on with it: gatepost run resume {row['run_id']}"
+        return f"whoever goes on with it: {desk.typed('run', 'resume', row['run_id'])}"
     return "an operator"
 
 

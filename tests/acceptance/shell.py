@@ -26,6 +26,8 @@ from tests.acceptance.processes import HERE, wait_until
 SECONDS = 30.0
 COMMAND = (sys.executable, "-m", "gatepost.service.cli.app")
 TILL = ("--workflows", "till:WORKFLOWS")
+TYPED = "gatepost --workflows till:WORKFLOWS"
+"""How a command is printed that a person is to type."""
 ALLOWED = 'permit (principal, action == Action::"run", resource);'
 _DRIVES = set("\x00\x07\x08\x0b\x0c\r\x1b\x7f\x9b\u202a\u202e\u2066\u2069")
 _ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)")
@@ -61,6 +63,7 @@ class Shell:
         self.environment = {
             **inherited,
             "GATEPOST_DATABASE_URL": database,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(folder),
             "COLUMNS": "200",
             **more,

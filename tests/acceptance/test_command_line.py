@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.acceptance.shell import Shell
+from tests.acceptance.shell import TYPED, Shell
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -95,7 +95,7 @@ def test_resumed_run_prints_only_what_is_new(shell: Shell) -> None:
     )
     waits = shell.run("run", "resume", "r1")
     assert (waits.code, waits.out) == (3, "")
-    assert "gatepost approval approve" in waits.err
+    assert f"{TYPED} approval approve apr_" in waits.err
     edited = shell.run("approval", "edit", shell.question("r1"), "--set", "cents=7", "--as", "alice")
     assert (edited.code, edited.lines[:2]) == (0, ["[resume] edit_received", "[step] book=booked_7"])
 
@@ -301,7 +301,7 @@ def test_empty_database_is_told_and_prepared_once(tmp_path: Path, gatepost_datab
     with gatepost_databases.empty() as address:
         shell = Shell(tmp_path, address.owner)
         sick = shell.run("doctor")
-        assert (sick.code, "✗ migrations: missing" in sick.out, "→ gatepost migrate" in sick.out) == (7, True, True)
+        assert (sick.code, "✗ migrations: missing" in sick.out, f"→ {TYPED} migrate" in sick.out) == (7, True, True)
         missing = shell.run("migrate", "--check")
         applied = shell.run("migrate")
         assert (missing.code, applied.code) == (7, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.shell import Shell, closed_pipe, first_line_of
+from tests.acceptance.shell import TYPED, Shell, closed_pipe, first_line_of
 
 from gatepost.testing import Database, Databases
 
@@ -103,7 +103,7 @@ def test_artifacts_are_files_in_the_runs_own_folder(shell: Shell) -> None:
     unsaved = shell.run("run", "resume", "r1", "--artifacts", "till.py")
     assert unsaved.code == 0
     assert "the artifacts are in the database" in unsaved.err
-    assert "gatepost run show r1 --artifact NAME" in unsaved.err
+    assert f"{TYPED} run show r1 --artifact ../../escaped.json" in unsaved.err
 
 
 def test_json_of_lists_and_reports(sold: Shell) -> None:
@@ -146,7 +146,7 @@ def test_pages_of_history_hold_every_transition_once(sold: Shell) -> None:
         assert len(page) <= 7
         paged += page
     assert paged == whole
-    assert "more: gatepost history r1 --after 2\n" in sold.run("history", "r1", "--limit", "2").err
+    assert f"more: {TYPED} history r1 --after 2\n" in sold.run("history", "r1", "--limit", "2").err
 
 
 def test_export_says_who_did_what_when_from_what_to_what_and_why(sold: Shell) -> None:
@@ -178,7 +178,7 @@ def test_reader_who_has_seen_enough_is_no_error(sold: Shell) -> None:
 def test_run_whose_log_nobody_reads_stops_and_can_be_resumed(shell: Shell) -> None:
     said = shell.run("run", "--goal", "curse", "--id", "r1", stdout=closed_pipe())
     assert said.code == 130
-    assert "Go on with: gatepost run resume r1" in said.err
+    assert f"Go on with: {TYPED} run resume r1" in said.err
     assert shell.rows("SELECT owner FROM gatepost.run") == [{"owner": None}]
     assert shell.run("run", "resume", "r1").code == 0
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.acceptance.shell import SECONDS, TILL, Shell, Terminal
+from tests.acceptance.shell import SECONDS, TILL, TYPED, Shell, Terminal
 
 from gatepost.testing import Database
 
@@ -36,7 +36,10 @@ def test_interrupted_run_lets_go_and_goes_on_under_the_same_key(shell: Shell, to
         out, err = process.communicate(timeout=SECONDS)
     assert time.monotonic() - pressed < 8
     assert (process.returncode, out) == (130, b"[workflow] id=r1 started\n")
-    assert b"interrupted. What was committed is safe; go on with: gatepost run resume r1" in err
+    assert (
+        f"interrupted. What was committed is safe; go on with: {TYPED} --policy allow.cedar run resume r1"
+        in err.decode()
+    )
     assert b"Traceback" not in err
     assert shell.rows("SELECT owner, lease_expires_at FROM gatepost.run") == [{"owner": None, "lease_expires_at": None}]
     _finishes(shell, tool)
@@ -52,7 +55,7 @@ def test_killed_run_is_told_by_the_doctor_and_its_cure_works(shell: Shell, gatep
     gatepost_database.clock.shift(timedelta(seconds=11))
     sick = shell.run("doctor")
     assert sick.code == 7
-    assert "✗ unmoved: nobody moves r1\n    → gatepost run resume r1\n" in sick.out
+    assert f"✗ unmoved: nobody moves r1\n    → {TYPED} run resume r1\n" in sick.out
     _finishes(shell, "linger")
     assert "unmoved" not in shell.run("doctor").out
 
@@ -136,12 +139,12 @@ def test_question_may_be_left_open(shell: Shell) -> None:
     with shell.terminal("run", "--goal", "sell", "--id", "r1") as terminal:
         terminal.until(OFFER)
         terminal.type("l")
-        terminal.until("gatepost approval approve apr_")
+        terminal.until(f"{TYPED} approval approve apr_")
         assert terminal.end() == 3
     with shell.terminal("run", "resume", "r1") as terminal:
         terminal.until(OFFER)
         terminal.process.send_signal(signal.SIGINT)
-        terminal.until("go on with: gatepost run resume r1")
+        terminal.until(f"go on with: {TYPED} run resume r1")
         assert terminal.end() == 130
     assert shell.question("r1")
 
@@ -161,7 +164,7 @@ def test_nobody_is_asked_who_does_not_want_to_be(shell: Shell) -> None:
     with shell.terminal("--no-input", "run", "--goal", "sell", "--id", "r1") as terminal:
         assert terminal.end() == 3
         assert OFFER not in terminal.shown
-        terminal.until("gatepost approval approve apr_")
+        terminal.until(f"{TYPED} approval approve apr_")
 
 
 def _choose(terminal: Terminal, key: str, then: str) -> None:

@@ -23,6 +23,7 @@ from gatepost import (
     GatepostGraph,
     Lease,
     Plan,
+    Situation,
     Step,
     Tool,
     Workflow,
@@ -103,6 +104,17 @@ class Owner:
         self._connection.close()
 
 
+class Stubborn:
+    """A planner that hears what people say, and has no other plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def plan(self, situation: Situation) -> Plan | None:
+        """The plan, until it is in force."""
+        return self._plan if situation.plan is None else None
+
+
 class Shop:
     """A workflow whose charge needs a person, and the till it would ring. Its runs have names of their own."""
 
@@ -128,7 +140,7 @@ class Shop:
         return look, charge
 
     def workflows(self) -> list[Workflow]:
-        """One sale, two sales one after the other, and two at once."""
+        """One sale, two sales one after the other, two at once, and one whose planner hears what people say."""
         look = Step(id="look", tool="look", args={"name": "ada"})
         charge = Step(id="charge", tool="charge", args={"customer": ref("look", "/name"), "cents": 100})
         first = Step(id="first", tool="charge", args={"customer": "ada", "cents": 1})
@@ -139,10 +151,11 @@ class Shop:
             "sell twice": Plan(steps=(first, after)),
             "sell to two": Plan(steps=(first, second, look)),
         }
+        heard = Workflow(name="haggle", goals=("haggle",), strategy=Stubborn(plans["sell"]), tools=self.tools)
         return [
             Workflow(name=goal.replace(" ", "_"), goals=(goal,), strategy=FixedPlan(plan), tools=self.tools)
             for goal, plan in plans.items()
-        ]
+        ] + [heard]
 
     def run(self, run: str = "r1") -> str:
         """The id of a run; tests of one module share a database."""

@@ -73,13 +73,24 @@ def test_reject_ends_the_run_and_runs_nothing(shop: Any, owner: Any) -> None:
     assert owner.steps(shop.run()) == {"look": "succeeded", "charge": "cancelled"}
 
 
-def test_respond_to_a_planner_without_ideas_asks_again(shop: Any, owner: Any) -> None:
-    asked = shop.open()
+def test_respond_to_a_planner_without_ideas_asks_again_and_says_so(shop: Any, owner: Any) -> None:
+    asked = shop.open(goal="haggle")
     again = shop.answer(asked.respond("is ada a customer?", by="alice"))["approval"]
     assert again.id != asked.id
+    assert again.reasons == (*asked.reasons, "the planner has no other plan after what alice said")
     assert shop.booked == []
     assert shop.answer(again.approve(by="alice"))["status"] == "succeeded"
     assert shop.sold() == ["ada:100"]
+
+
+def test_respond_to_a_fixed_plan_is_not_offered_and_is_refused_with_the_reason(shop: Any, owner: Any) -> None:
+    asked = shop.open()
+    assert asked.allowed == ("approve", "edit", "reject")
+    assert asked.payload()["review_configs"][0]["allowed_decisions"] == ["approve", "edit", "reject"]
+    with pytest.raises(InvalidDecision, match=r"workflow 'sell' has a fixed plan.*it takes approve, edit, reject"):
+        shop.answer(asked.respond("is ada a customer?", by="alice"))
+    assert owner.rows("SELECT * FROM gatepost.decision WHERE approval_id = %s", asked.id) == []
+    shop.still_answerable()
 
 
 # said twice, said otherwise
@@ -87,7 +98,7 @@ def test_respond_to_a_planner_without_ideas_asks_again(shop: Any, owner: Any) ->
 
 @pytest.mark.parametrize("kind", ["approve", "edit", "reject", "respond"])
 def test_a_repeat_is_told_what_is_recorded(shop: Any, kind: str) -> None:
-    asked = shop.open()
+    asked = shop.open(goal="haggle")
     answers: dict[str, Any] = {
         "approve": asked.approve(by="alice"),
         "edit": asked.edit(by="alice", cents=1),

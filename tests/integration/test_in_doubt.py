@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.integration.conftest import Stubborn
 
 from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Retry, Step, Workflow, tool
 from gatepost.state.approval import decision_of
@@ -72,7 +73,7 @@ def _graph(
         return cents
 
     steps = (Step(id="send", tool="send", args={"what": "x"}), *more)
-    workflow = Workflow(name="w", goals=("w",), strategy=FixedPlan(Plan(steps=steps)), tools=(send, fail, charge))
+    workflow = Workflow(name="w", goals=("w",), strategy=Stubborn(Plan(steps=steps)), tools=(send, fail, charge))
     return build([workflow], policy=policy)
 
 

@@ -10,23 +10,44 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from gatepost import FixedPlan, GatepostGraph, Lease, Plan, Workflow, tool
+from gatepost.state.effect import key_of
 from gatepost.testing import Database
 from gatepost.testing.plugin import GraphFactory
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-KILLED_HERE = "    # kill -9 this process here"
+KILL = f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})"
+AT_THE_FIRST_COMMIT = f"""
+from gatepost import Checkpointer
+committed = Checkpointer.aput
+async def put(*given, **more):
+    await committed(*given, **more)
+    {KILL}
+Checkpointer.aput = put
+"""
+KEY = key_of(tenant="local", root_run="sale-1", step="charge")
+KILLED = [
+    pytest.param("if __name__", AT_THE_FIRST_COMMIT, id="before it pauses"),
+    pytest.param(
+        "            result = graph.invoke(Command", f"            {KILL}\n", id="while it waits for a person"
+    ),
+    pytest.param("    return f", f"    {KILL}\n", id="in the effect"),
+]
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def run(code: str, database: Database) -> subprocess.CompletedProcess[str]:
+def run(file: Path, code: str, database: Database) -> subprocess.CompletedProcess[str]:
+    file.write_text(code)
     environment = {**os.environ, "GATEPOST_DATABASE_URL": database.url}
+    command = [sys.executable, file.name]
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=file.parent, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -40,28 +61,24 @@ def test_diagram_is_the_compiled_graphs(gatepost_graph: GraphFactory) -> None:
     assert blocks("mermaid") == [graph.get_graph().draw_mermaid().strip() + "\n"]
 
 
-def test_example_runs_and_goes_on_after_a_kill(gatepost_database: Database) -> None:
-    example = blocks("python")[0]
-    before, found, _ = example.partition(KILLED_HERE)
-    assert found
-    killed = run(f"{before}    import os; os.kill(os.getpid(), {int(signal.SIGKILL)})\n", gatepost_database)
-    assert killed.returncode == -signal.SIGKILL
+@pytest.mark.parametrize(("before", "killed_by"), KILLED)
+def test_example_says_the_same_in_the_end_wherever_it_was_killed(
+    before: str, killed_by: str, tmp_path: Path, gatepost_database: Database
+) -> None:
+    example, file = blocks("python")[0], tmp_path / "sale.py"
+    assert example.count(before) == 1
+    killed = run(file, example.replace(before, killed_by + before), gatepost_database)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     gatepost_database.clock.shift(by=_a_lease())
-    again = run(example, gatepost_database)
-    assert again.returncode == 0, again.stderr
-    assert "succeeded charged ada 4200 under eff_" in again.stdout
+    ends = [run(file, example, gatepost_database) for _ in range(2)]
+    assert [end.returncode for end in ends] == [0, 0], [end.stderr for end in ends]
+    assert {end.stdout.splitlines()[-1] for end in ends} == {f"succeeded charged ada 4200 under {KEY}"}
 
 
 def test_example_of_a_users_test_passes(tmp_path: Path) -> None:
     sale, users = blocks("python")
-    declared = sale.partition("with open_checkpointer()")[0]
-    (tmp_path / "test_sale.py").write_text(
-        declared
-        + '@tool(name="charge", effect="write", on_doubt="retry")\n'
-        + 'def fake_charge(customer: str, cents: int) -> str:\n    return "fake"\n\n'
-        + 'config = {"configurable": {"thread_id": "sale-1"}}\n\n'
-        + users
-    )
+    (tmp_path / "sale.py").write_text(sale)
+    (tmp_path / "test_sale.py").write_text(users)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_sale.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "1 passed" in done.stdout, done.stdout + done.stderr

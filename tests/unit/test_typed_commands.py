@@ -1,0 +1,52 @@
+"""Tries to print a command that a shell reads differently, or that names another installation."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.service.cli.typed import pair, program, typed
+from gatepost.service.cli.values import read_pairs
+
+NAMED = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
+PLAIN = st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8")) | st.lists(st.integers())
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00")), min_size=1))
+def test_shell_reads_back_every_word(words: list[str]) -> None:
+    command = typed(("--policy", "a b"), *words, name="o'hara")
+    assert shlex.split(command) == [*program(), "--policy", "a b", *words, "--as", "o'hara"]
+
+
+@given(st.dictionaries(NAMED, PLAIN, min_size=1))
+def test_example_of_an_edit_changes_nothing_when_it_is_not_changed(args: dict[str, object]) -> None:
+    name, _, _ = (example := pair(args)).partition("=")
+    assert example == "NAME=VALUE" or read_pairs([example]) == {name: args[name]}
+
+
+@pytest.fixture
+def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation: its Python, and the command beside it."""
+    folder = tmp_path / "project" / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "gatepost").write_text("#!/bin/sh\n")
+    (folder / "gatepost").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", os.defpath)
+    return folder
+
+
+def test_command_is_named_as_the_shell_finds_it(bin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert program() == (str(bin_folder / "gatepost"),)
+    monkeypatch.chdir(bin_folder.parents[1])
+    assert program() == (".venv/bin/gatepost",)
+    monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.defpath}")
+    assert program() == ("gatepost",)
+    (bin_folder / "gatepost").unlink()
+    assert program() == (str(bin_folder / "python"), "-m", "gatepost.service.cli.app")
