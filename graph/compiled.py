@@ -248,6 +248,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
                 raise
             yield None  # it ended while we waited for it
             return
+        session.trail.policy = self.equipment.catalog.named(row["workflow"]).checkpoints
         try:
             yield session
         finally:

@@ -22,12 +22,11 @@ def is_run_state(values: object) -> TypeGuard[Mapping[str, Any]]:
 def joined(values: Mapping[str, Any], board: Board) -> dict[str, Any]:
     """The channels with plan, steps and typed approvals."""
     plan = board.plan
-    steps = {step.id: {"status": "pending", "tool": step.tool} for step in plan.steps} if plan else {}
     requests = [ApprovalRequest.model_validate(data) for data in (values.get("approvals") or {}).values()]
     return {
         **values,
         "plan": plan.plain() if plan else None,
-        "steps": {**steps, **{step: record.plain() for step, record in board.records.items()}},
+        "steps": board.shown(),
         "approvals": requests,
         "approval": requests[0] if requests else None,
     }

@@ -17,6 +17,7 @@ from gatepost.nodes import declaration
 from gatepost.nodes.replacement import Replacement, Replacements
 from gatepost.nodes.tool import AnyTool, ToolMistake
 from gatepost.state.artifact import Artifact
+from gatepost.state.checkpoints import CheckpointPolicy, checked
 from gatepost.state.errors import InvalidValue, UnknownGoal, UnknownVersion
 from gatepost.state.plan import Plan
 from gatepost.state.status import RunStatus
@@ -129,6 +130,9 @@ class Workflow:
     compensate_on: frozenset[RunStatus] = frozenset()
     """Endings (`FAILED`, `REJECTED`, `STRANDED`) that undo what succeeded before."""
     version: str = "1"
+    checkpoints: CheckpointPolicy = "after_each_step"
+    """Which places of a run are kept to look at and to fork from: after each step, `"at_boundaries"` (it waits or
+    ends), `Every(items=…)` or `Every(interval=…)`, `"never"`. A killed run goes on where it was with each of them."""
 
     def __post_init__(self) -> None:
         """Check every part; any iterable of goals, tools and endings will do."""
@@ -136,6 +140,7 @@ class Workflow:
         declaration.check_strategy(self.strategy, workflow=name)
         declaration.check_input(self.input, workflow=name)
         declaration.check_conclude(self.conclude, workflow=name)
+        checked(self.checkpoints)
         object.__setattr__(self, "goals", declaration.goals_of(self.goals, workflow=name))
         object.__setattr__(self, "tools", declaration.tools_of(self.tools, workflow=name))
         object.__setattr__(self, "compensate_on", declaration.endings_of(self.compensate_on, workflow=name))

@@ -35,6 +35,7 @@ class Board:
         self.records: dict[str, StepRecord] = {record.step: record for record in records}
         self.run_input: dict[str, JsonValue] = dict(run_input or {})
         self.plan = plan
+        self._shown: dict[str, dict[str, JsonValue]] = {}
         self._index()
 
     def adopt(self, plan: Plan) -> None:
@@ -47,6 +48,7 @@ class Board:
         before = self.status(record.step)
         self.records.pop(record.step, None)  # so that the last one stands last
         self.records[record.step] = record
+        self._shown.pop(record.step, None)
         if record.step not in self._position:
             return
         self._weigh(record.step)
@@ -77,6 +79,17 @@ class Board:
         if self.plan is None:
             raise KeyError(step)
         return self.plan.by_id[step]
+
+    def shown(self) -> dict[str, dict[str, JsonValue]]:
+        """Every step as plain data, those not yet recorded as pending; each is made once, however often it is shown."""
+        for step, record in self.records.items():
+            if step not in self._shown:
+                self._shown[step] = {**record.plain(), "status": record.status.value}
+        planned = self.plan.steps if self.plan else ()
+        pending: dict[str, dict[str, JsonValue]] = {
+            step.id: {"status": StepStatus.PENDING.value, "tool": step.tool} for step in planned
+        }
+        return {**pending, **self._shown}
 
     def ready(self) -> list[Step]:
         """Pending steps whose needs are met, in plan order."""

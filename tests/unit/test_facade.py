@@ -20,6 +20,7 @@ NAMES = [
     "Decision",
     "EffectContext",
     "Ending",
+    "Every",
     "Finding",
     "FixedPlan",
     "GatepostGraph",
