@@ -8,17 +8,18 @@ START → planner → policy_gate → planner | executor × n | approval | compe
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command
 
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.saver import session_of
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
 from gatepost.graph.door import GATES
-from gatepost.graph.routing import Room, onward, route
+from gatepost.graph.routing import Room, after_executor, after_gate
 from gatepost.nodes.approval import approval
 from gatepost.nodes.compensator import compensator
 from gatepost.nodes.executor import executor
@@ -39,6 +40,7 @@ GRAPH_VERSION = "1"
 NO_LIMIT = 1_000_000
 """Supersteps of one entry. LangGraph's own default would stop a long run in the middle."""
 
+Lead = Callable[[RunState, Mapping[str, Any]], Any]
 Body = Callable[[Any, Visit], Awaitable[dict[str, Any]]]
 
 
@@ -119,21 +121,29 @@ def _builder(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput,
         "compensator": compensator,
         "finalizer": finalizer,
     }
+    leads: dict[str, tuple[Lead, tuple[str, ...]]] = {
+        "policy_gate": (after_gate, Room.__args__),  # type: ignore[attr-defined]
+        "executor": (after_executor, ("executor", "policy_gate")),
+    }
     for name, body in bodies.items():
-        builder.add_node(name, _node(name, body, equipment))
+        lead, destinations = leads.get(name, (None, None))
+        builder.add_node(name, _node(name, body, lead, equipment), destinations=destinations)
     builder.add_edge(START, "planner")
-    builder.add_conditional_edges("policy_gate", route, list(Room.__args__))  # type: ignore[attr-defined]
-    builder.add_conditional_edges("executor", onward, ["executor", "policy_gate"])
     for name in ("planner", "approval", "compensator"):
         builder.add_edge(name, "policy_gate")
     builder.add_edge("finalizer", END)
     return builder
 
 
-def _node(name: str, body: Body, equipment: Equipment) -> Callable[..., Awaitable[dict[str, Any]]]:
-    """A LangGraph node around a body: only in a held run, and what it staged goes when it raises."""
+def _node(
+    name: str, body: Body, lead: Lead | None, equipment: Equipment
+) -> Callable[..., Awaitable[dict[str, Any] | Command[Any]]]:
+    """A LangGraph node around a body: only in a held run, and what it staged goes when it raises.
 
-    async def node(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+    Where it leads is decided from what it returns: a conditional edge would read the whole state once more.
+    """
+
+    async def node(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any] | Command[Any]:
         session = session_of(config)
         if session is None:
             raise NotHeld(
@@ -144,7 +154,8 @@ def _node(name: str, body: Body, equipment: Equipment) -> Callable[..., Awaitabl
         task: str = config["configurable"]["__pregel_task_id"]
         session.enter(name, task)
         try:
-            return await body(state, Visit(session=session, task=task, equipment=equipment))
+            update = await body(state, Visit(session=session, task=task, equipment=equipment))
+            return update if lead is None else Command(update=update, goto=lead(cast("RunState", state), update))
         except BaseException:
             session.drop(task)
             raise

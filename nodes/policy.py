@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from enum import StrEnum
 from importlib.resources import files
@@ -67,6 +67,10 @@ class Question:
     cost: str = "none"
 
 
+REMEMBERED = 1024
+"""Judgements kept in memory."""
+
+
 class Policy:
     """A set of Cedar policies, parsed once.
 
@@ -86,6 +90,7 @@ class Policy:
                 f"{name} cannot be read: {printable(str(error))}. Correct it; nothing runs under a broken policy."
             ) from None
         self._names = _declared_ids(text)
+        self._said: dict[str, Judgement] = {}
         self.version = hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @classmethod
@@ -94,7 +99,19 @@ class Policy:
         return cls((files("gatepost.nodes") / "default.cedar").read_text(), name="default.cedar")
 
     def judge(self, question: Question) -> Judgement:
-        """May this step run unattended?"""
+        """May this step run unattended?
+
+        The gate and the executor ask the same: what a set said of a question, it says again.
+        """
+        # As JSON and not canonically: to Cedar, 1.0 and 1 are two values.
+        asked = json.dumps(asdict(question), sort_keys=True)
+        if (known := self._said.get(asked)) is None:
+            if len(self._said) >= REMEMBERED:
+                self._said.clear()
+            known = self._said[asked] = self._judge(question)
+        return known
+
+    def _judge(self, question: Question) -> Judgement:
         context = {
             "tool": question.tool,
             "effect": question.effect,

@@ -214,3 +214,10 @@ def test_a_decider_named_by_policy_is_the_only_one() -> None:
     cfo = Policy('permit (principal == User::"cfo", action == Action::"decide", resource == Step::"charge");')
     assert decides(cfo, "cfo", "eve", "acme")
     assert not decides(cfo, "alice", "eve", "acme")
+
+
+def test_what_was_judged_is_remembered_by_value_and_kind() -> None:
+    """A set that tells 1 from 1.0 is asked about both."""
+    policy = Policy('@id("whole") permit (principal, action, resource) when { context.args.n == 1 };')
+    verdicts = [judge(policy, {"n": n}).verdict for n in (1, 1.0, 1, True)]
+    assert verdicts == [RUN, ASK, RUN, ASK]
