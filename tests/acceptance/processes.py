@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +65,14 @@ class Worker:
         """SIGKILL it, by its own handle, and wait until it is gone."""
         self._process.kill()
         self.ended()
+
+    def stop(self) -> None:
+        """SIGSTOP it: it is there, and does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT it: it goes on as if no time had passed."""
+        self._process.send_signal(signal.SIGCONT)
 
     def ended(self) -> int:
         """Wait until it has ended by itself; its exit status, minus the signal where one killed it."""
