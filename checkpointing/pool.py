@@ -9,6 +9,7 @@ shuts down.
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -31,8 +32,8 @@ ONE_CHILD = "gatepost_one_child"
 CHECKOUT_SECONDS = 15.0
 RECONNECT_SECONDS = 5.0
 """How long a pool goes on trying by itself; after that the next call starts anew."""
-TRUSTED_SECONDS = 1.0
-"""A connection used so recently is handed out unasked; an idle one is asked whether it still answers."""
+RESTED_SECONDS = 30.0
+"""A connection that was not used for so long is asked whether it still answers."""
 
 
 class _Ending:
@@ -75,7 +76,6 @@ class Pools:
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Pool, AsyncGenerator[None]]]
         self._pools = WeakKeyDictionary()
         self._used: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-        self._broke = 0.0
 
     async def here(self) -> Pool:
         """The pool of the running loop, opened when first asked for."""
@@ -103,13 +103,9 @@ class Pools:
         """A connection in autocommit: each statement for itself."""
         pool = await self.here()
         with translated(self.address.shown):
-            try:
-                async with pool.connection() as connection:
-                    yield connection
-                    self._used[connection] = time.monotonic()
-            except psycopg.OperationalError:
-                self._broke = time.monotonic()
-                raise
+            async with pool.connection() as connection:
+                yield connection
+                self._used[connection] = time.monotonic()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -129,9 +125,13 @@ class Pools:
             yield connection
 
     async def _check(self, connection: Connection) -> None:
-        """Whether a connection may be handed out: a server that restarted has cut those that were idle."""
-        used = self._used.get(connection, 0.0)
-        if used <= self._broke or time.monotonic() - used > TRUSTED_SECONDS:
+        """Whether a connection may be handed out.
+
+        A server that went away has said so: there is something to read on a connection at rest. One that
+        rested for long is asked, since a network in between may have forgotten it.
+        """
+        rested = time.monotonic() - self._used.get(connection, 0.0)
+        if rested > RESTED_SECONDS or _said_something(connection):
             await Pool.check_connection(connection)
 
     async def close(self) -> None:
@@ -146,6 +146,12 @@ async def _kept(pool: Pool) -> AsyncGenerator[None]:
         yield
     finally:
         await pool.close()
+
+
+def _said_something(connection: Connection) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @asynccontextmanager

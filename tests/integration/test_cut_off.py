@@ -119,6 +119,22 @@ def test_a_connection_cut_inside_any_commit_costs_nothing(gatepost_graph: Any, l
         assert len(sale.booked) == 2
 
 
+CUT_ALL = """
+SELECT count(pg_terminate_backend(pid, 5000)) AS n FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+def test_connections_cut_while_nobody_used_them_are_not_noticed(gatepost_graph: Any, lone_owner: Any) -> None:
+    """As by a restart of the server, or by a pooler that is tired of them."""
+    sale = Sale(gatepost_graph)
+    config: Any = {"configurable": {"thread_id": "run"}}
+    for status in ("blocked", "succeeded", "succeeded"):
+        assert sale.go_on(config)["status"] == status
+        assert lone_owner.rows(CUT_ALL)[0]["n"] > 0
+    assert sale.graph.get_state(config).values["status"] == "succeeded"
+
+
 class Deaf:
     """Lets a statement commit and loses its answer, once, at the `n`-th superstep."""
 
