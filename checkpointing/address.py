@@ -1,7 +1,7 @@
 """Where the database is: one address, two ways in.
 
 The owner's way in is for migrations. Every other connection acts as the application role `gatepost_app`,
-which owns nothing and is bound by row-level security even when the owner is a superuser.
+which owns nothing and may do only what the migrations grant it, even when the owner is a superuser.
 
 No password leaves this module in a message, a repr or a chained exception.
 """

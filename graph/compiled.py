@@ -29,7 +29,8 @@ from gatepost.graph.context import RunContext, who_acts
 from gatepost.nodes.visit import Equipment
 from gatepost.state.approval import Decision, decision_of
 from gatepost.state.canonical import digest_of
-from gatepost.state.errors import CallerMistake, DoorClosed, RunOwned, UnknownVersion
+from gatepost.state.errors import CallerMistake, DoorClosed, InvalidValue, RunOwned, UnknownRun, UnknownVersion
+from gatepost.state.ids import run_id_of
 from gatepost.state.status import RunStatus
 
 _INVOKED = "gatepost_invoked"
@@ -109,7 +110,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             # An answer that came while the engine was pausing left the run queued: it is ours to go on.
             again = session is not None and paused and session.status is RunStatus.QUEUED
         if invoked:
-            yield await self._result(entry, recorded, version=options.get("version", "v1"))
+            yield await self._result(entry, recorded, who, version=options.get("version", "v1"))
 
     async def ainvoke(
         self,
@@ -161,24 +162,42 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
 
     # reading
 
-    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
-        """The state as of now, or as of the checkpoint in the config, with plan and steps joined in."""
+    async def aget_state(
+        self, config: RunnableConfig, *, subgraphs: bool = False, context: RunContext | None = None
+    ) -> StateSnapshot:
+        """The state as of now, or as of the checkpoint in the config, with plan and steps joined in.
+
+        A run of another tenant reads as one that does not exist: an empty snapshot, as LangGraph's.
+        """
+        if not await self._may_read(config, context):
+            return view.nothing(merge_configs(self.config, config))
         snapshot = await super().aget_state(config, subgraphs=subgraphs)
         past = bool(config.get("configurable", {}).get("checkpoint_id"))
-        return await self._joined(snapshot, seq=_seq(snapshot) if past else None)
+        return await self._joined(snapshot, seq=view.seq_of(snapshot) if past else None)
 
-    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+    def get_state(
+        self, config: RunnableConfig, *, subgraphs: bool = False, context: RunContext | None = None
+    ) -> StateSnapshot:
         """As `aget_state`, for sync callers."""
-        return self.saver.bridge.run(self.aget_state(config, subgraphs=subgraphs))
+        return self.saver.bridge.run(self.aget_state(config, subgraphs=subgraphs, context=context))
 
-    async def aget_state_history(self, config: RunnableConfig, **options: Any) -> AsyncIterator[StateSnapshot]:
-        """The checkpoints, newest first, each with plan and steps as they were then. Pass `limit`."""
+    async def aget_state_history(
+        self, config: RunnableConfig, *, context: RunContext | None = None, **options: Any
+    ) -> AsyncIterator[StateSnapshot]:
+        """The checkpoints, newest first, each with plan and steps as they were then. Pass `limit`.
+
+        A run of another tenant has none, as one that does not exist.
+        """
+        if not await self._may_read(config, context):
+            return
         async for snapshot in super().aget_state_history(config, **options):
-            yield await self._joined(snapshot, seq=_seq(snapshot))
+            yield await self._joined(snapshot, seq=view.seq_of(snapshot))
 
-    def get_state_history(self, config: RunnableConfig, **options: Any) -> Iterator[StateSnapshot]:
+    def get_state_history(
+        self, config: RunnableConfig, *, context: RunContext | None = None, **options: Any
+    ) -> Iterator[StateSnapshot]:
         """As `aget_state_history`, for sync callers."""
-        return self.saver.bridge.iterate(self.aget_state_history(config, **options))
+        return self.saver.bridge.iterate(self.aget_state_history(config, context=context, **options))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """How Jupyter shows the graph: as mermaid text. LangGraph's own posts the graph to a public web service."""
@@ -207,6 +226,17 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         return self.saver.bridge.run(self.abulk_update_state())
 
     # how
+
+    async def _may_read(self, config: RunnableConfig, context: RunContext | None) -> bool:
+        """Whether the run in the config is the tenant's. Where none is named, LangGraph says so."""
+        place = merge_configs(self.config, config).get("configurable") or {}
+        if "thread_id" not in place:
+            return True
+        try:
+            await self.saver.runs.get(run_id_of(place["thread_id"]), who_acts(context).tenant)
+        except (UnknownRun, InvalidValue):
+            return False
+        return True
 
     async def _prepare(self, entry: door.Entry, who: RunContext) -> Recorded | None:
         if isinstance(entry.asked, door.Start):
@@ -268,8 +298,8 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         finally:
             await held.__aexit__(None, None, None)
 
-    async def _result(self, entry: door.Entry, recorded: Recorded | None, *, version: str) -> Any:
-        snapshot = await self.aget_state({"configurable": {"thread_id": entry.run_id}})
+    async def _result(self, entry: door.Entry, recorded: Recorded | None, who: RunContext, *, version: str) -> Any:
+        snapshot = await self.aget_state({"configurable": {"thread_id": entry.run_id}}, context=who)
         values = {**snapshot.values, "decision": recorded.plain()} if recorded else snapshot.values
         if version == "v2":
             return {"type": "values", "ns": (), "data": values, "interrupts": ()}
@@ -303,8 +333,3 @@ def _engine_input(session: RunSession | None) -> Any:
 def _engine_config(entry: door.Entry, session: RunSession | None) -> RunnableConfig:
     held = {} if session is None else {SESSION_KEY: session}
     return cast("RunnableConfig", {**entry.config, "configurable": {**entry.config["configurable"], **held}})
-
-
-def _seq(snapshot: StateSnapshot) -> int | None:
-    found = (snapshot.metadata or {}).get("seq")
-    return found if isinstance(found, int) else None

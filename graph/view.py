@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import StateSnapshot
+
 from gatepost.checkpointing.history import History
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.board import Board
@@ -38,3 +41,23 @@ async def as_of(history: History, values: Mapping[str, Any], *, seq: int | None)
         values["run_id"], plan_version=values.get("plan_version", 0), run_input=values.get("input", {}), seq=seq
     )
     return joined(values, board)
+
+
+def nothing(config: RunnableConfig) -> StateSnapshot:
+    """What LangGraph gives for a thread that it does not know."""
+    return StateSnapshot(
+        values={},
+        next=(),
+        config=config,
+        metadata=None,
+        created_at=None,
+        parent_config=None,
+        tasks=(),
+        interrupts=(),
+    )
+
+
+def seq_of(snapshot: StateSnapshot) -> int | None:
+    """The transition that wrote a checkpoint."""
+    found = (snapshot.metadata or {}).get("seq")
+    return found if isinstance(found, int) else None

@@ -430,7 +430,13 @@ GRANT ALL ON FUNCTION gatepost.now() TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE gatepost.approval TO gatepost_app;
+GRANT SELECT,INSERT ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(status) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(closed_at) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(taken_seq) ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.artifact TO gatepost_app;
 
@@ -438,7 +444,19 @@ GRANT SELECT ON TABLE gatepost.clock_shift TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.decision TO gatepost_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE gatepost.effect TO gatepost_app;
+GRANT SELECT,INSERT ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT UPDATE(state) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT UPDATE(attempts) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT UPDATE(epoch) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT UPDATE(result) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT UPDATE(failure) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT UPDATE(finished_at) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT SELECT ON TABLE gatepost.migration TO gatepost_app;
 
@@ -446,7 +464,31 @@ GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gatepost."position" TO gatepost_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE gatepost.run TO gatepost_app;
+GRANT SELECT,INSERT ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(status) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(reason) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(priority) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(seq) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(plan_version) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(owner) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(epoch) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(lease_expires_at) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(wake_at) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(wake_reason) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(updated_at) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(finished_at) ON TABLE gatepost.run TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.step TO gatepost_app;
 

@@ -406,6 +406,20 @@ def test_another_tenants_run_and_approval_read_as_unknown(shop: Any, tenant: str
     assert shop.booked == []
 
 
+@pytest.mark.parametrize("tenant", ["local", "acm", "ACME"])
+def test_another_tenants_state_reads_as_that_of_no_run(shop: Any, tenant: str) -> None:
+    shop.graph.invoke({"goal": "sell"}, shop.config(), context=ACME)
+    other = RunContext(tenant=tenant, principal="mallory")
+    for config in (shop.config(), shop.graph.get_state(shop.config(), context=ACME).config):
+        foreign = shop.graph.get_state(config, context=other)
+        unknown = shop.graph.get_state({"configurable": {**config["configurable"], "thread_id": "none"}}, context=other)
+        assert foreign._replace(config=None) == unknown._replace(config=None)
+        assert (foreign.values, foreign.created_at, foreign.tasks) == ({}, None, ())
+        assert list(shop.graph.get_state_history(config, context=other)) == []
+    assert shop.graph.get_state(shop.config(), context=ACME).values["steps"]["charge"]["status"] == "blocked"
+    assert len(list(shop.graph.get_state_history(shop.config(), context={"tenant": "acme"}))) > 3
+
+
 def test_an_answer_without_the_tool_at_hand_is_refused(build: Callable[..., GatepostGraph], shop: Any) -> None:
     @tool(effect="write", on_doubt="retry")
     def other(ctx: EffectContext) -> None:

@@ -252,12 +252,46 @@ def test_role_with_too_many_rights_is_refused(empty: Address) -> None:
         "DELETE FROM gatepost.clock_shift",
         "CREATE OR REPLACE FUNCTION gatepost.now() RETURNS timestamptz LANGUAGE sql RETURN clock_timestamp()",
         "ALTER ROLE gatepost_app BYPASSRLS",
+        "UPDATE gatepost.approval SET digest = 'mine'",
+        "UPDATE gatepost.approval SET request = '{}'",
+        "UPDATE gatepost.approval SET status = 'open', act_by = NULL",
+        "UPDATE gatepost.decision SET type = 'approve'",
+        "DELETE FROM gatepost.decision",
+        "UPDATE gatepost.effect SET key = 'mine'",
+        "UPDATE gatepost.effect SET fingerprint = 'mine', arguments = '{}'",
+        "UPDATE gatepost.effect SET approval_id = 'mine'",
+        "DELETE FROM gatepost.effect",
+        "UPDATE gatepost.run SET tenant = 'mine'",
+        "UPDATE gatepost.run SET requested_by = 'mine'",
+        "UPDATE gatepost.run SET status = 'queued', input = '{}'",
+        "DELETE FROM gatepost.run",
+        "UPDATE gatepost.step SET record = '{}'",
+        "UPDATE gatepost.transition SET actor = 'mine'",
+        "UPDATE gatepost.plan SET plan = '{}'",
+        "UPDATE gatepost.artifact SET content = 'mine'",
         "SELECT pg_read_file('PG_VERSION')",
     ],
 )
 def test_application_role_may_not(migrated: Address, statement: LiteralString) -> None:
     with as_app(migrated) as connection, pytest.raises(errors.InsufficientPrivilege):
         connection.execute(statement)
+
+
+def test_application_role_changes_how_far_things_are_and_never_what_they_are(migrated: Address) -> None:
+    """A column that comes later is refused until a migration grants it, and is named here then."""
+    with as_owner(migrated) as connection:
+        granted = connection.execute(
+            "SELECT c.table_name, c.column_name FROM information_schema.columns c WHERE c.table_schema = 'gatepost' "
+            "AND has_column_privilege('gatepost_app', format('gatepost.%I', c.table_name), c.column_name, 'UPDATE')"
+        ).fetchall()
+    changing: dict[str, set[str]] = {}
+    for table, column in granted:
+        changing.setdefault(table, set()).add(column)
+    assert changing.keys() == {"run", "approval", "effect", "position"}
+    assert changing["approval"] == {"status", "closed_at", "taken_seq"}
+    assert changing["effect"] >= {"state", "attempts", "epoch", "result", "failure", "finished_at"}
+    assert not changing["effect"] & {"key", "run_id", "tenant", "step_id", "tool", "fingerprint", "arguments"}
+    assert not changing["run"] & {"run_id", "tenant", "root_run_id", "requested_by", "goal", "workflow", "input"}
 
 
 def test_application_role_owns_nothing(migrated: Address) -> None:
