@@ -1,149 +1,158 @@
-"""`make bench`: a chain of steps on Gatepost and a chain of nodes on stock LangGraph, side by side.
-
-Both run on one private Postgres with fsync on, turn about, each several times; the median counts.
-Times are only good as ratios of one run. An effect step has its intent and result in the ledger as well.
-"""
+"""`make bench`, `python -m bench`: what steps cost here, beside what else there is."""
 
 from __future__ import annotations
 
-import statistics
-import tempfile
+import json
+import os
+import re
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Annotated
 
-import psycopg
-from langgraph.checkpoint.postgres import PostgresSaver
-from langgraph.graph import END, START, StateGraph
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from gatepost import Checkpointer, FixedPlan, Plan, Policy, Step, Workflow, build_graph, tool
-from gatepost.checkpointing.address import resolve
-from gatepost.checkpointing.embedded import ensure_server, stop_server
-from gatepost.checkpointing.runs import Lease
-from gatepost.testing.database import Databases
+from bench import rows as known
+from bench.checks import checks
+from bench.figures import Result
+from bench.measure import FEW_STEPS, STEPS, Say, Size, Stand, measure
+from bench.server import Server, compiler, named_server, private_server
+from bench.table import markdown, numbers, show
 
-STEPS = 50
-ROUNDS = 5
-UNATTENDED = Policy('@id("bench") permit (principal, action == Action::"run", resource);', name="bench")
+OUT = Path(__file__).with_name("out")
+WIDTH = 190
+SECONDS_BETWEEN_LINES = 10
+UNITS = {"us": 1, "µs": 1, "ms": 1000, "s": 1_000_000}
 
+HELP = """
+Measure what a step costs: one table from one run, every engine on the same PostgreSQL with fsync on.
 
-class Cost(NamedTuple):
-    """What one run took."""
+The rows are measured turn about, each in a database of its own, by the same number of processes. All runs of a
+measurement wait for each other inside their first and inside their last step, and only what lies between counts: so
+many steps, without starting, finishing and warming up. Commits are counted in the write-ahead log, so they are exact;
+times are good as ratios of one run only. The results go to bench/out as Markdown and JSON as well.
 
-    supersteps: int
-    seconds: float
-    wal_bytes: int
-
-
-class Doc(TypedDict):
-    """Stock LangGraph's state: about as much as a step of ours leaves in the channels."""
-
-    n: int
-    doc: dict[str, Any]
-
-
-def main() -> None:
-    """Measure and print one table."""
-    with tempfile.TemporaryDirectory(prefix="gatepost-bench-") as folder:
-        home = Path(folder) / "home"
-        server = ensure_server(home)
-        try:
-            databases = Databases(resolve(server))
-            with databases.migrated() as database:
-                _print(_measure(database.url))
-            databases.close()
-        finally:
-            stop_server(home)
+Rows: {rows}.
+"""
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-def _measure(url: str) -> dict[str, list[Cost]]:
-    found: dict[str, list[Cost]] = {}
-    with Checkpointer(resolve(url), lease=Lease()) as checkpointer, PostgresSaver.from_conn_string(url) as stock:
-        entries: dict[str, Callable[[str], int]] = {
-            "stock LangGraph (PostgresSaver, sync)": lambda run: _stock(stock, run),
-            "Gatepost: steps that read": lambda run: _gatepost(checkpointer, "read", run),
-            "Gatepost: steps with an effect": lambda run: _gatepost(checkpointer, "write", run),
-        }
-        for turn in range(ROUNDS + 1):
-            for name, work in entries.items():
-                with _watched(url) as cost:
-                    supersteps = work(f"{turn}-{len(name)}")
-                if turn:  # the first turn warms caches up
-                    found.setdefault(name, []).append(Cost(supersteps, *cost))
-    return found
-
-
-def _stock(saver: PostgresSaver, run: str) -> int:
-    builder = StateGraph(Doc)
-    names = [f"n{index}" for index in range(STEPS)]
-    for name in names:
-        builder.add_node(name, lambda state: {"n": state["n"] + 1, "doc": {"text": "x" * 200, "n": state["n"]}})
-    for before, after in zip([START, *names], [*names, END], strict=True):
-        builder.add_edge(before, after)
-    graph = builder.compile(checkpointer=saver)
-    config: Any = {"configurable": {"thread_id": f"stock-{run}"}}
-    graph.invoke({"n": 0, "doc": {}}, config, durability="sync")
-    return STEPS
-
-
-def _gatepost(checkpointer: Checkpointer, effect: str, run: str) -> int:
-    @tool(effect=effect, on_doubt="retry")
-    async def work(text: str) -> dict[str, str]:
-        return {"text": text}
-
-    plan = Plan(
-        steps=tuple(
-            Step(id=f"s{index}", tool="work", args={"text": "x" * 200}, needs=(f"s{index - 1}",) if index else ())
-            for index in range(STEPS)
-        )
+@app.command(help=HELP.format(rows=", ".join(row.name for row in known.rows())))
+def main(
+    *,
+    rows: Annotated[str, typer.Option(help="Only these rows, with commas between.")] = "",
+    at: Annotated[str, typer.Option(help="How many runs at once.")] = "1,8,32",
+    rounds: Annotated[int, typer.Option(help="How often each is measured; the median counts.", min=1)] = 5,
+    steps: Annotated[int, typer.Option(help="Steps of a run; 0 leaves it to the number of runs.", min=0)] = 0,
+    processes: Annotated[int, typer.Option(help="Processes that drive the runs, the same for every row.", min=1)] = 2,
+    slow_fsync: Annotated[
+        str, typer.Option(help="Measure again with every flush of the log this much slower, such as 1ms (needs cc).")
+    ] = "",
+    database: Annotated[str, typer.Option(help="Measure on this server instead of a private one.")] = "",
+    check: Annotated[
+        bool, typer.Option(help="Compare with what is promised; exit code 1 where it is not kept.")
+    ] = False,
+    quick: Annotated[bool, typer.Option(help="A few steps, to see that all of it works.")] = False,
+    out: Annotated[Path, typer.Option(help="Where the results are written.")] = OUT,
+) -> None:
+    """See HELP."""
+    console = Console(width=None if Console().is_terminal else WIDTH)
+    size = Size(
+        levels=_numbers(at) if not quick else (1, 4),
+        rounds=rounds if not quick else 1,
+        processes=processes,
+        steps={} if quick else STEPS,
     )
-    workflow = Workflow(name="bench", goals=("bench",), strategy=FixedPlan(plan), tools=(work,))
-    graph = build_graph([workflow], checkpointer, policy=UNATTENDED)
-    config: Any = {"configurable": {"thread_id": f"{effect}-{run}"}}
-    result = graph.invoke({"goal": "bench"}, config)
-    assert result["status"] == "succeeded"
-    return len(list(checkpointer.bridge.run(checkpointer.history.transitions(f"{effect}-{run}", limit=10_000))))
+    if steps or quick:
+        size = Size(size.levels, size.rounds, size.processes, dict.fromkeys(size.levels, steps or FEW_STEPS // 2))
+    chosen = _chosen(rows)
+    results = []
+    for delay in _delays(slow_fsync, console):
+        with _told(console) as say, _server(database, delay) as server, Stand(server, size.processes) as stand:
+            results.append(measure(stand, chosen, size, disk=_disk(server, delay), say=say))
+        show(results[-1], console)
+    _write(results, out)
+    if check and False in {_kept(result, console) for result in results}:
+        raise typer.Exit(1)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def _chosen(names: str) -> list[known.Row]:
+    everything = known.rows()
+    if not names:
+        return [row for row in everything if row.standard]
+    by_name = {row.name: row for row in everything}
+    if unknown := [name for name in names.split(",") if name not in by_name]:
+        raise typer.BadParameter(f"no row {', '.join(unknown)} here; there are {', '.join(by_name)}")
+    return [by_name[name] for name in names.split(",")]
+
+
+def _delays(text: str, console: Console) -> list[timedelta | None]:
+    if not text:
+        return [None]
+    found = re.fullmatch(r"([\d.]+)\s*(us|µs|ms|s)", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no time; write 1ms")
+    if compiler() is None:
+        console.print("There is no C compiler here (cc), so slow flushes are left out.")
+        return [None]
+    return [None, timedelta(microseconds=float(found[1]) * UNITS[found[2]])]
 
 
 @contextmanager
-def _watched(url: str) -> Iterator[list[Any]]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        cost: list[Any] = []
-        before, start = _wal(connection), time.perf_counter()
-        yield cost
-        seconds = time.perf_counter() - start
-        cost += [seconds, _wal(connection) - before]
+def _server(database: str, delay: timedelta | None) -> Iterator[Server]:
+    with named_server(database) if database else private_server(delay=delay) as server:
+        yield server
 
 
-def _wal(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").fetchone()
-    return 0 if row is None else int(row[0])
+def _disk(server: Server, delay: timedelta | None) -> str:
+    slowed = "" if delay is None else f", every flush {delay / timedelta(milliseconds=1):g} ms slower"
+    settings = ", ".join(f"{name} {server.setting(name)}" for name in ("fsync", "synchronous_commit"))
+    return f"PostgreSQL {server.setting('server_version')}, {settings}{slowed}, {os.cpu_count()} CPUs"
 
 
-def _print(found: dict[str, list[Cost]]) -> None:
-    table = Table(title=f"A chain of {STEPS} steps, one run at a time, fsync on; median of {ROUNDS}")
-    for column in ("", "supersteps", "ms/step", "ms/superstep", "ratio to stock", "WAL bytes/superstep"):
-        table.add_column(column, justify="left" if not column else "right")
-    base = None
-    for name, costs in found.items():
-        cost = sorted(costs, key=lambda found: found.seconds)[len(costs) // 2]
-        wal = statistics.median(one.wal_bytes for one in costs)
-        each = 1000 * cost.seconds / cost.supersteps
-        base = base or each
-        table.add_row(
-            name,
-            str(cost.supersteps),
-            f"{1000 * cost.seconds / STEPS:.2f}",
-            f"{each:.2f}",
-            f"{each / base:.2f}",
-            f"{wal / cost.supersteps:.0f}",
-        )
-    Console(width=120).print(table)
+@contextmanager
+def _told(console: Console) -> Iterator[Say]:
+    """Progress: on a terminal a line that changes, elsewhere a line now and then."""
+    if console.is_terminal:
+        with console.status("setting up") as status:
+            yield status.update
+        return
+    last = time.monotonic()
+
+    def say(what: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(what, file=sys.stderr, flush=True)
+
+    yield say
+
+
+def _write(results: Sequence[Result], out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text("\n".join(markdown(result) for result in results))
+    (out / "numbers.json").write_text(json.dumps([numbers(result) for result in results], indent=1) + "\n")
+
+
+def _kept(result: Result, console: Console) -> bool:
+    table = Table(title=f"Promises ({result.disk})", title_justify="left", pad_edge=False)
+    for name in ("", "", "promised", "measured"):
+        table.add_column(name)
+    found = list(checks(result))
+    for line in found:
+        table.add_row("ok" if line.passed else "FAIL", line.what, line.limit, line.found)
+    console.print(table)
+    return all(line.passed for line in found)
 
 
 if __name__ == "__main__":
-    main()
+    app()

@@ -1,0 +1,92 @@
+"""What has to be true of the numbers, as ratios in one run and as exact counts.
+
+A line about a row that is not here fails: an unmeasured promise is no promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bench.figures import Result, Series, ratio
+from bench.rows import DBOS, EFFECT_GATE, EFFECT_JUDGED, STOCK, TRANSITION
+
+MANY = 32
+EXACT = 0.005
+"""Counts are exact; this is for the division only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line."""
+
+    what: str
+    limit: str
+    found: str
+    passed: bool
+
+
+def checks(result: Result) -> Iterator[Check]:
+    """Every line, in order."""
+    one, many = min(result.levels), max(result.levels)
+    yield _time(result, "a transition, one run", TRANSITION.name, STOCK.name, one, most=1.0)
+    yield _judged(
+        result,
+        _time(result, "an effect step judged beforehand, one run", EFFECT_JUDGED.name, STOCK.name, one, most=1.3),
+        one,
+    )
+    yield _time(result, "an effect step through the gate, one run", EFFECT_GATE.name, STOCK.name, one, most=1.8)
+    yield _time(result, "an effect step, one run", EFFECT_JUDGED.name, DBOS.name, one, most=0.7)
+    yield _rate(result, EFFECT_JUDGED.name, STOCK.name, many, least=1.3)
+    yield _rate(result, EFFECT_JUDGED.name, DBOS.name, many, least=3.0)
+    for runs in result.levels:
+        yield _commits(result, f"commits of a superstep, {runs} at once", TRANSITION.name, runs, most=1.0)
+        what = f"commits of an effect step judged beforehand, {runs} at once"
+        yield _judged(result, _commits(result, what, EFFECT_JUDGED.name, runs, most=2.0), runs)
+
+
+def _time(result: Result, what: str, row: str, than: str, runs: int, *, most: float) -> Check:
+    limit = f"at most {most} × {than}"
+    return _compared(result, what, row, than, runs, limit, lambda mine, theirs: (ratio(mine, theirs), most, True))
+
+
+def _rate(result: Result, row: str, than: str, runs: int, *, least: float) -> Check:
+    what, limit = f"effect steps a second, {runs} at once", f"at least {least} × {than}"
+    return _compared(result, what, row, than, runs, limit, lambda mine, theirs: (1 / ratio(mine, theirs), least, False))
+
+
+def _compared(
+    result: Result,
+    what: str,
+    row: str,
+    than: str,
+    runs: int,
+    limit: str,
+    judge: Callable[[Series, Series], tuple[float, float, bool]],
+) -> Check:
+    mine, theirs = result.at(row, runs), result.at(than, runs)
+    if mine is None or theirs is None:
+        return Check(what, limit, f"{row if mine is None else than} was not measured", passed=False)
+    factor, bound, at_most = judge(mine, theirs)
+    found = f"{factor:.2f} ({mine.ms:.2f} ms, {mine.rate:.0f}/s; {than} {theirs.ms:.2f} ms, {theirs.rate:.0f}/s)"
+    return Check(what, limit, found, passed=factor <= bound if at_most else factor >= bound)
+
+
+def _commits(result: Result, what: str, row: str, runs: int, *, most: float) -> Check:
+    series = result.at(row, runs)
+    if series is None:
+        return Check(what, f"at most {most}", f"{row} was not measured", passed=False)
+    return Check(what, f"at most {most}", f"{series.commits:.3f}", passed=series.commits <= most + EXACT)
+
+
+def _judged(result: Result, check: Check, runs: int) -> Check:
+    """A step that passes the gate in a superstep of its own was not judged beforehand."""
+    series = result.at(EFFECT_JUDGED.name, runs)
+    if series is None or series.transitions is None or series.transitions < 1.5:
+        return check
+    return Check(
+        check.what,
+        check.limit,
+        f"{check.found}: {series.transitions:.1f} supersteps, not judged beforehand",
+        passed=False,
+    )

@@ -1,0 +1,1 @@
+"""The engines that are compared: each drives a chain of steps, in its own documented way."""

@@ -1,0 +1,35 @@
+"""What an engine is to the bench: something that drives runs of so many steps, and calls the marks in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from bench.marks import Marks
+
+TEXT = "x" * 200
+"""What each step is given and gives back: small, as positions and receipts are."""
+
+
+class Engine(Protocol):
+    """One way of running steps."""
+
+    def prepare(self, url: str) -> None:
+        """Make its tables, once per database."""
+
+    def open(self, url: str, *, width: int) -> None:
+        """Connect, with at most `width` connections: one for each run at once."""
+
+    def drive(self, runs: Sequence[str], steps: int, marks: Marks) -> None:
+        """Drive all runs at once, each to its end."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+def in_threads(work: Callable[[str], Any], runs: Sequence[str]) -> None:
+    """Drive runs at once from sync code: a thread for each."""
+    with ThreadPoolExecutor(len(runs)) as threads:
+        for done in [threads.submit(work, run) for run in runs]:
+            done.result()

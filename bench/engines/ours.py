@@ -1,0 +1,109 @@
+"""Gatepost: a chain of steps under a policy that lets each run unattended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bench.engines.engine import TEXT, in_threads
+from bench.marks import Marks
+from gatepost import (
+    Checkpointer,
+    EffectContext,
+    FixedPlan,
+    GatepostGraph,
+    Plan,
+    Policy,
+    Step,
+    Workflow,
+    build_graph,
+    ref,
+    tool,
+)
+from gatepost.checkpointing.address import resolve
+from gatepost.checkpointing.migrate import migrate
+from gatepost.checkpointing.runs import Lease
+
+UNATTENDED = Policy('@id("bench") permit (principal, action == Action::"run", resource);', name="bench")
+LEASE = Lease(ttl=timedelta(minutes=10))
+"""So long that no heartbeat falls into a measurement: they are a matter of time, not of steps."""
+PATIENCE = timedelta(hours=1)
+"""A step may wait at a mark."""
+
+
+def accepts_policies() -> bool:
+    """Whether the installed workflows can say where checkpoints go."""
+    return "checkpoints" in inspect.signature(Workflow).parameters
+
+
+class Gatepost:
+    """A chain of steps.
+
+    Args:
+        effect: "read" (no intent, no result in the ledger) or "write".
+        door: "async" (ainvoke, async tools) or "sync" (invoke, sync tools).
+        linked: each step takes the output of the one before, so that it can only be judged after it.
+        options: further arguments of the workflow, such as its checkpoint policy.
+    """
+
+    def __init__(
+        self, *, effect: str, door: str = "async", linked: bool = False, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._effect, self._door, self._linked, self._options = effect, door, linked, dict(options or {})
+
+    def prepare(self, url: str) -> None:
+        migrate(resolve(url))
+
+    def open(self, url: str, *, width: int) -> None:
+        self._checkpointer = Checkpointer(resolve(url), lease=LEASE, max_connections=width)
+
+    def close(self) -> None:
+        self._checkpointer.close()
+
+    def drive(self, runs: Sequence[str], steps: int, marks: Marks) -> None:
+        graph = self._graph(steps, marks)
+        if self._door == "sync":
+            in_threads(lambda run: _ended(graph.invoke({"goal": "bench"}, _config(run))), runs)
+        else:
+            self._checkpointer.bridge.run(_all(graph, runs))
+
+    def _graph(self, steps: int, marks: Marks) -> GatepostGraph:
+        @tool(effect=self._effect, on_doubt="retry", timeout=PATIENCE, name="work")
+        async def soon(ctx: EffectContext, text: str) -> dict[str, str]:
+            await marks.at_async(_index(ctx))
+            return {"text": text}
+
+        @tool(effect=self._effect, on_doubt="retry", timeout=PATIENCE, name="work")
+        def now(ctx: EffectContext, text: str) -> dict[str, str]:
+            marks.at(_index(ctx))
+            return {"text": text}
+
+        work = now if self._door == "sync" else soon
+        plan = Plan(steps=tuple(self._step(index) for index in range(steps)))
+        workflow = Workflow(name="bench", goals=("bench",), strategy=FixedPlan(plan), tools=(work,), **self._options)
+        return build_graph([workflow], self._checkpointer, policy=UNATTENDED)
+
+    def _step(self, index: int) -> Step:
+        before = f"s{index - 1}"
+        text: Any = ref(before, "/text") if self._linked and index else TEXT
+        return Step(id=f"s{index}", tool="work", args={"text": text}, needs=(before,) if index else ())
+
+
+def _index(ctx: EffectContext) -> int:
+    return int(ctx.step_id[1:])
+
+
+def _config(run: str) -> Any:
+    return {"configurable": {"thread_id": run}}
+
+
+async def _all(graph: GatepostGraph, runs: Sequence[str]) -> None:
+    for result in await asyncio.gather(*(graph.ainvoke({"goal": "bench"}, _config(run)) for run in runs)):
+        _ended(result)
+
+
+def _ended(result: Mapping[str, Any]) -> None:
+    assert result["status"] == "succeeded", result["status"]
