@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from psycopg.types.json import Json
@@ -77,13 +77,14 @@ class Approvals:
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
 
-    async def decide(self, decision: Decision, *, tenant: str, clerk: Clerk) -> Recorded:
+    async def decide(self, decision: Decision, *, tenant: str, clerk: Clerk, kept: timedelta | None = None) -> Recorded:
         """Record an answer.
 
         Args:
             decision: the answer.
             tenant: whose approval it must be.
             clerk: says whether the answer fits the question.
+            kept: how long movers leave the run to the caller, who goes on with it; None: any mover, at once.
 
         Raises:
             UnknownApproval: the tenant has no such approval.
@@ -101,7 +102,7 @@ class Approvals:
                 return _repeat(await self._get(connection, decision.approval, tenant), request, decision)
             _still_asked(row, request)
             digest = clerk.authorise(request, decision)
-            at = await self._record(connection, row, decision, digest)
+            at = await self._record(connection, row, decision, digest, kept=kept)
         return Recorded(request=request, decision=decision, digest=digest, at=at)
 
     async def standing(self, run_id: str, approvals: Sequence[str]) -> dict[str, Standing]:
@@ -149,7 +150,13 @@ class Approvals:
         return row
 
     async def _record(
-        self, connection: Connection, row: Mapping[str, Any], decision: Decision, digest: str
+        self,
+        connection: Connection,
+        row: Mapping[str, Any],
+        decision: Decision,
+        digest: str,
+        *,
+        kept: timedelta | None,
     ) -> datetime:
         decided = await connection.execute(query("approval.decide"), {"approval_id": decision.approval})
         if not decided.rowcount:
@@ -163,7 +170,7 @@ class Approvals:
         }
         recorded = await (await connection.execute(query("approval.record"), params)).fetchone()
         reason = f"{decision.type} by {decision.by}"
-        await connection.execute(query("approval.wake"), {"run_id": row["run_id"], "reason": reason})
+        await connection.execute(query("approval.wake"), {"run_id": row["run_id"], "reason": reason, "kept": kept})
         assert recorded is not None
         at: datetime = recorded["at"]
         return at

@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Json
@@ -28,8 +28,12 @@ from gatepost.checkpointing.session import RunRow, RunSession
 from gatepost.state.errors import CallerMistake, RunExists, RunOwned, UnknownRun
 from gatepost.state.ids import RunId
 from gatepost.state.status import RUN_FINAL, RunStatus
+from gatepost.state.values import printable
 
 POLL_SECONDS = 0.1
+TROUBLE_LENGTH = 500
+PATIENCE = 10
+"""Attempts in a row that may die or fail at one transition before movers give a run up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class Admission:
     input: Mapping[str, Any]
     fingerprint: str
     """Hash of goal and input: the same id with another one is refused."""
+    priority: int = 0
+    """Movers take the highest first."""
+    kept: timedelta | None = None
+    """How long movers leave it to the caller, who is about to move it; None: any mover, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class Runs:
         self._history = history
         self._heart = heart
         self.lease = lease
+        self.patience = PATIENCE
 
     async def admit(self, admission: Admission) -> None:
         """Write the run down, once.
@@ -128,20 +137,28 @@ class Runs:
             return await cursor.fetchall()
 
     @asynccontextmanager
-    async def hold(self, run_id: str, tenant: str, *, actor: str) -> AsyncIterator[RunSession]:
+    async def hold(
+        self, run_id: str, tenant: str, *, actor: str, claimed: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[RunSession]:
         """Hold the run's lease while the block runs.
+
+        Args:
+            run_id: the run.
+            tenant: whose it must be.
+            actor: in whose name it is moved.
+            claimed: its row as `Movers.claim` took it, lease and all; nothing is taken again.
 
         Raises:
             UnknownRun: the tenant has no such run.
             RunOwned: another owner holds it, and is alive.
             CallerMistake: the run has ended.
         """
-        owner = owner_name()
-        row = await self._take(run_id, tenant, owner)
+        row = await self._take(run_id, tenant, owner_name()) if claimed is None else claimed
         try:
-            session = await self._open(row, owner=owner, actor=actor)
-        except BaseException:  # cancelled, or a plan that cannot be read: nobody holds the run
-            await asyncio.shield(self._let_go(run_id, row["epoch"]))
+            session = await self._open(row, owner=row["owner"], actor=actor)
+        except BaseException as error:  # cancelled, or a plan that cannot be read: nobody holds the run
+            trouble = said(error) if claimed is not None and isinstance(error, Exception) else None
+            await asyncio.shield(self._let_go(run_id, row["epoch"], trouble=trouble))
             raise
         self._heart.hold(session)
         try:
@@ -196,19 +213,42 @@ class Runs:
     async def _release(self, session: RunSession) -> None:
         if session.lost:
             return
-        row = await self._let_go(session.run.run_id, session.epoch)
-        if row is not None:
-            session.status = RunStatus(row["status"])
+        status = await self._let_go(
+            session.run.run_id, session.epoch, wake_at=session.wake_at, trouble=session.trouble, reason=session.reason
+        )
+        if status is not None:
+            session.status = status
 
-    async def _let_go(self, run_id: str, epoch: int) -> dict[str, Any] | None:
+    async def _let_go(
+        self,
+        run_id: str,
+        epoch: int,
+        *,
+        trouble: str | None = None,
+        wake_at: datetime | None = None,
+        reason: str | None = None,
+    ) -> RunStatus | None:
+        params = {
+            "run_id": run_id,
+            "epoch": epoch,
+            "wake_at": wake_at,
+            "wake_reason": reason if wake_at else None,
+            "trouble": trouble,
+            "patience": self.patience,
+        }
         async with self._pools.connection() as connection:
-            params = {"run_id": run_id, "epoch": epoch}
-            return await (await connection.execute(query("run.release"), params)).fetchone()
+            row = await (await connection.execute(query("run.release"), params)).fetchone()
+        return RunStatus(row["status"]) if row and row["status"] else None
 
 
 def owner_name() -> str:
     """Who holds a lease: host, process, and a random part, because one process may hold several."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def said(error: BaseException) -> str:
+    """What an attempt ended with, short enough for a row that people read."""
+    return printable(f"{type(error).__name__}: {error}", limit=TROUBLE_LENGTH)
 
 
 def ended(row: Mapping[str, Any]) -> bool:

@@ -113,6 +113,10 @@ class RunSession:
     lost: str | None = None
     """Why the lease is gone, once it is."""
     reason: str = ""
+    wake_at: datetime | None = None
+    """When a run that is left waiting goes on; see `park`."""
+    trouble: str | None = None
+    """What this attempt failed with, where a mover made it."""
     flush_timer: asyncio.TimerHandle | None = None
     flush_task: asyncio.Task[None] | None = None
     flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -202,6 +206,15 @@ class RunSession:
         if status is not self.status:
             self.status = advance(RUN_TRANSITIONS, self.status, status)
         self.reason = reason
+
+    def park(self, until: datetime, reason: str) -> None:
+        """Leave the run waiting, from this transition on, for a mover to take up at `until` (database time).
+
+        The timer is written when the owner lets go. An owner that dies before it leaves a run that waits for no
+        time, and that movers take up when its lease has run out: whoever enters it must look at the time again.
+        """
+        self.move(RunStatus.WAITING, reason)
+        self.wake_at = until
 
     def drop(self, task: str) -> None:
         """Forget what a task staged: it raised."""

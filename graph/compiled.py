@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from contextvars import Context
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
+from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import RunControl
 from langgraph.types import StateSnapshot
 
 from gatepost.checkpointing.approvals import Recorded
 from gatepost.checkpointing.open import Checkpointer
-from gatepost.checkpointing.runs import Admission, ended
+from gatepost.checkpointing.runs import Admission, ended, said
 from gatepost.checkpointing.session import SESSION_KEY, RunSession
 from gatepost.graph import door, view
 from gatepost.graph.clerk import GraphClerk
@@ -30,11 +34,24 @@ from gatepost.nodes.visit import Equipment
 from gatepost.state.approval import Decision, decision_of
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, DoorClosed, InvalidValue, RunOwned, UnknownRun, UnknownVersion
-from gatepost.state.ids import run_id_of
+from gatepost.state.ids import RunId, run_id_of
 from gatepost.state.status import RunStatus
 
+PRIORITIES = range(-32_768, 32_768)
 _INVOKED = "gatepost_invoked"
 """Set by `ainvoke`: chunks pass as they are, and the joined view comes once, at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How a claimed run was left."""
+
+    status: RunStatus
+    reason: str
+    transitions: int
+    """How far it was moved."""
+    drained: bool
+    """Whether it was stopped on its way."""
 
 
 class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
@@ -93,22 +110,21 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         entry = door.admit(input, config)
         who = who_acts(context)
         recorded = await self._prepare(entry, who)
-        options.update(context=who, interrupt_before=door.gates(interrupt_before), durability="sync")
-        again = True
+        options["interrupt_before"] = door.gates(interrupt_before)
+        again, moved = True, recorded is not None
         while again:
             try:
                 async with self._held(entry, who) as session:
-                    stream = super().astream(_engine_input(session), _engine_config(entry, session), **options)
-                    async with aclosing(cast("Any", stream)) as chunks:
+                    async with self._engine(entry, who, session, options) as chunks:
                         async for chunk in chunks:
                             yield chunk if invoked else await self._shown(chunk, session)
                     paused = session is not None and session.status is RunStatus.BLOCKED
             except RunOwned:
-                if recorded is None:
+                if not moved:
                     raise
-                break  # the answer is recorded, and the owner carries it out: the engine is not ours to enter
-            # An answer that came while the engine was pausing left the run queued: it is ours to go on.
-            again = session is not None and paused and session.status is RunStatus.QUEUED
+                break  # what was asked of us is recorded, and the owner goes on from it: the engine is not ours
+            # An answer that came while the engine was pausing left the run queued: it is ours to go on, or a mover's.
+            again = moved = session is not None and paused and session.status is RunStatus.QUEUED
         if invoked:
             yield await self._result(entry, recorded, who, version=options.get("version", "v1"))
 
@@ -131,10 +147,79 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         """As `astream`, for sync callers, inside a running event loop or not."""
         return self.saver.bridge.iterate(self.astream(input, config, **options))
 
+    # movers
+
+    async def aadmit(
+        self,
+        input: Any,  # noqa: A002 (as in LangGraph's own doors)
+        config: RunnableConfig | None = None,
+        *,
+        context: RunContext | None = None,
+        priority: int = 0,
+    ) -> RunId:
+        """Write a run down for a worker to move. When this returns it is durable; the same run again changes nothing.
+
+        Args:
+            input: the goal and its input, as for `invoke`.
+            config: with the run's id as `thread_id`, or without one.
+            context: who asks for it.
+            priority: workers take the highest first, and of equal ones the oldest.
+
+        Returns:
+            The run's id.
+
+        Raises:
+            CallerMistake: refused, with the reason; nothing was written.
+        """
+        entry = door.admit(input, ensure_config(merge_configs(self.config, config)))
+        if not isinstance(entry.asked, door.Start):
+            raise InvalidValue("a run is admitted with a goal. To go on with one that there is, use invoke(None, …).")
+        if priority not in PRIORITIES:
+            raise InvalidValue(f"the priority {priority} is none: it lies from {PRIORITIES[0]} to {PRIORITIES[-1]}.")
+        await self._admit(entry, entry.asked, who_acts(context), priority=priority, kept=None)
+        return entry.run_id
+
+    def admit(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> RunId:  # noqa: A002
+        """As `aadmit`, for sync callers."""
+        return self.saver.bridge.run(self.aadmit(input, config, **options))
+
+    async def amove(
+        self, claimed: Mapping[str, Any], *, context: RunContext | None = None, control: RunControl | None = None
+    ) -> Moved:
+        """Move a run that `Movers.claim` took until it ends or waits, and let go of it.
+
+        Args:
+            claimed: its row.
+            context: who moves it; the tenant is the row's.
+            control: `request_drain()` on it stops the run at the next superstep.
+
+        Raises:
+            LostRun: another owner took the run over.
+            Exception: what the engine raised; the run is queued again, a little later, until movers give it up.
+        """
+        who = replace(who_acts(context), tenant=claimed["tenant"])
+        entry = door.admit(None, ensure_config(merge_configs(self.config, _place(claimed["run_id"]))))
+        options: dict[str, Any] = {"interrupt_before": door.gates(None), "stream_mode": [], "control": control}
+        session, drained = None, False
+        with suppress(GraphDrained):
+            drained = True
+            async with self._held(entry, who, claimed) as session:
+                async with self._engine(entry, who, session, options) as chunks:
+                    async for _ in chunks:
+                        pass
+                drained = False
+        assert session is not None
+        return Moved(session.status, session.reason, transitions=session.seq - session.run.seq, drained=drained)
+
     # decisions
 
     async def adecide(
-        self, decision: Decision, *, run_id: str | None = None, context: RunContext | None = None
+        self,
+        decision: Decision,
+        *,
+        run_id: str | None = None,
+        context: RunContext | None = None,
+        going_on: bool = False,
     ) -> Recorded:
         """Record an answer without moving the run.
 
@@ -142,6 +227,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             decision: the answer, addressed to an approval.
             run_id: the run it must belong to, if that is known.
             context: for whom; the answer itself says by whom.
+            going_on: the caller goes on with the run itself; workers leave it alone for a lease's time.
 
         Raises:
             CallerMistake: unknown, not allowed, malformed, too late, or decided otherwise.
@@ -154,11 +240,12 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             )
         run = await self.saver.runs.get(row["run_id"], who.tenant)
         clerk = GraphClerk(self.equipment, tenant=who.tenant, workflow=run["workflow"])
-        return await self.saver.approvals.decide(decision, tenant=who.tenant, clerk=clerk)
+        kept = self.saver.runs.lease.ttl if going_on else None
+        return await self.saver.approvals.decide(decision, tenant=who.tenant, clerk=clerk, kept=kept)
 
-    def decide(self, decision: Decision, *, run_id: str | None = None, context: RunContext | None = None) -> Recorded:
+    def decide(self, decision: Decision, **options: Any) -> Recorded:
         """As `adecide`, for sync callers."""
-        return self.saver.bridge.run(self.adecide(decision, run_id=run_id, context=context))
+        return self.saver.bridge.run(self.adecide(decision, **options))
 
     # reading
 
@@ -240,12 +327,14 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
 
     async def _prepare(self, entry: door.Entry, who: RunContext) -> Recorded | None:
         if isinstance(entry.asked, door.Start):
-            await self._admit(entry, entry.asked, who)
+            await self._admit(entry, entry.asked, who, priority=0, kept=self.saver.runs.lease.ttl)
         elif isinstance(entry.asked, Decision):
-            return await self.adecide(entry.asked, run_id=entry.run_id, context=who)
+            return await self.adecide(entry.asked, run_id=entry.run_id, context=who, going_on=True)
         return None
 
-    async def _admit(self, entry: door.Entry, start: door.Start, who: RunContext) -> None:
+    async def _admit(
+        self, entry: door.Entry, start: door.Start, who: RunContext, *, priority: int, kept: timedelta | None
+    ) -> None:
         workflow = self.equipment.catalog.for_goal(start.goal)
         run_input = workflow.checked_input(start.input)
         await self.saver.runs.admit(
@@ -258,20 +347,24 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
                 graph_version=self.version,
                 input=run_input,
                 fingerprint=digest_of(workflow.name, run_input),
+                priority=priority,
+                kept=kept,
             )
         )
 
     @asynccontextmanager
-    async def _held(self, entry: door.Entry, who: RunContext) -> AsyncIterator[RunSession | None]:
+    async def _held(
+        self, entry: door.Entry, who: RunContext, claimed: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[RunSession | None]:
         """The run's lease; None when nothing is to be moved: it has ended."""
         runs = self.saver.runs
-        row = await runs.get(entry.run_id, who.tenant)
+        row = claimed or await runs.get(entry.run_id, who.tenant)
         if ended(row):
             yield None
             return
         self._same_graph(row)
         try:
-            held = runs.hold(entry.run_id, who.tenant, actor=who.actor)
+            held = runs.hold(entry.run_id, who.tenant, actor=who.actor, claimed=claimed)
             session = await held.__aenter__()
         except CallerMistake:
             if not ended(await runs.get(entry.run_id, who.tenant)):
@@ -281,8 +374,29 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         session.trail.policy = self.equipment.catalog.named(row["workflow"]).checkpoints
         try:
             yield session
+            if claimed is not None and session.seq == session.run.seq:
+                session.trouble = "it found nothing to do"
+        except GraphDrained:
+            raise
+        except Exception as error:
+            if claimed is not None:
+                session.trouble = said(error)
+            raise
         finally:
             await asyncio.shield(self._let_go(held, session))
+
+    @asynccontextmanager
+    async def _engine(
+        self, entry: door.Entry, who: RunContext, session: RunSession | None, options: Mapping[str, Any]
+    ) -> AsyncIterator[AsyncIterator[Any]]:
+        """What the engine streams while it moves a held run."""
+        stream = super().astream(
+            _engine_input(session),
+            _engine_config(entry, session),
+            **{**options, "context": who, "durability": "sync"},
+        )
+        async with aclosing(cast("Any", stream)) as chunks:
+            yield chunks
 
     def _same_graph(self, row: Mapping[str, Any]) -> None:
         self.equipment.catalog.named(row["workflow"])
@@ -321,6 +435,10 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         if not view.is_run_state(snapshot.values):
             return snapshot
         return snapshot._replace(values=await view.as_of(self.saver.history, snapshot.values, seq=seq))
+
+
+def _place(run_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": run_id}}
 
 
 def _engine_input(session: RunSession | None) -> Any:

@@ -114,6 +114,53 @@ BEGIN
     RETURN moment;
 END $$;
 
+CREATE FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_wake_reason text DEFAULT NULL::text, p_trouble text DEFAULT NULL::text, p_patience integer DEFAULT NULL::integer) RETURNS gatepost.run_status
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    moment timestamptz := gatepost.now();
+    held gatepost.run;
+    after gatepost.run_status;
+    failed integer;
+    wake timestamptz;
+    wake_why text;
+BEGIN
+    SELECT * INTO held FROM gatepost.run WHERE run_id = p_run_id AND epoch = p_epoch FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    after := held.status;
+    IF held.status = 'running' OR (held.status = 'blocked' AND EXISTS (
+        SELECT FROM gatepost.approval a
+        WHERE a.run_id = p_run_id AND a.status = 'decided' AND a.taken_seq IS NULL
+    )) THEN
+        after := 'queued';
+    END IF;
+    failed := CASE WHEN held.setback_seq = held.seq THEN held.setbacks ELSE 0 END;
+    IF after = 'queued' AND p_trouble IS NOT NULL THEN
+        failed := failed + 1;
+        wake := moment + least(power(2, failed - 1), 60) * interval '1 second';
+        wake_why := 'tried again after a failure: ' || p_trouble;
+    ELSIF after = 'waiting' THEN
+        wake := coalesce(p_wake_at, held.wake_at);
+        wake_why := coalesce(p_wake_reason, held.wake_reason);
+    ELSIF held.status = 'queued' THEN -- an answer came meanwhile, and whoever gave it may be about to go on
+        wake := held.wake_at;
+        wake_why := held.wake_reason;
+    END IF;
+    IF after = 'queued' AND p_trouble IS NOT NULL AND failed >= p_patience THEN
+        PERFORM gatepost.strand(p_run_id, failed, p_trouble);
+        RETURN 'stranded';
+    END IF;
+    UPDATE gatepost.run SET
+        owner = NULL, lease_expires_at = NULL, updated_at = moment, status = after,
+        wake_at = wake, wake_reason = wake_why,
+        setbacks = failed, setback_seq = held.seq, trouble = coalesce(p_trouble, CASE WHEN failed > 0 THEN trouble END)
+    WHERE run_id = p_run_id;
+    RETURN after;
+END $$;
+
 CREATE FUNCTION gatepost.now() RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -123,6 +170,31 @@ BEGIN
         OPERATOR(pg_catalog.+) COALESCE((SELECT shift FROM gatepost.clock_shift), interval '0');
 END
 $$;
+
+CREATE FUNCTION gatepost.ring() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM pg_notify('gatepost_queue', NEW.run_id);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION gatepost.strand(p_run_id text, p_setbacks integer, p_trouble text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    why text;
+BEGIN
+    UPDATE gatepost.run SET
+        owner = NULL, lease_expires_at = NULL, wake_at = NULL, wake_reason = NULL, updated_at = gatepost.now(),
+        status = 'stranded', setbacks = p_setbacks, setback_seq = seq, trouble = p_trouble,
+        reason = format('%s attempts in a row ended at transition %s; the last one %s', p_setbacks, seq,
+                        coalesce('failed: ' || p_trouble, 'died without a word'))
+    WHERE run_id = p_run_id RETURNING reason INTO why;
+    INSERT INTO gatepost.intervention (run_id, kind, actor, reason) VALUES (p_run_id, 'strand', 'mover', why);
+END $$;
 
 CREATE FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) RETURNS void
     LANGUAGE plpgsql
@@ -256,6 +328,24 @@ CREATE TABLE gatepost.effect (
     CONSTRAINT effect_purpose_check CHECK ((purpose = ANY (ARRAY['run'::text, 'compensate'::text])))
 );
 
+CREATE TABLE gatepost.intervention (
+    number bigint NOT NULL,
+    run_id text NOT NULL,
+    kind text NOT NULL,
+    actor text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+ALTER TABLE gatepost.intervention ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME gatepost.intervention_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE gatepost.migration (
     number integer NOT NULL,
     name text NOT NULL,
@@ -309,9 +399,16 @@ CREATE TABLE gatepost.run (
     created_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     updated_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     finished_at timestamp with time zone,
+    setbacks integer DEFAULT 0 NOT NULL,
+    setback_seq bigint DEFAULT 0 NOT NULL,
+    trouble text,
     CONSTRAINT run_final_is_finished CHECK (((status = ANY (ARRAY['succeeded'::gatepost.run_status, 'rejected'::gatepost.run_status, 'failed'::gatepost.run_status, 'compensated'::gatepost.run_status, 'cancelled'::gatepost.run_status])) = (finished_at IS NOT NULL))),
     CONSTRAINT run_owned_has_lease CHECK (((owner IS NULL) = (lease_expires_at IS NULL)))
 );
+
+COMMENT ON COLUMN gatepost.run.setbacks IS 'attempts in a row that died or failed at transition setback_seq; void once seq is another';
+
+COMMENT ON COLUMN gatepost.run.trouble IS 'what the last of them ended with; null where it died without a word';
 
 CREATE TABLE gatepost.step (
     run_id text NOT NULL,
@@ -351,6 +448,9 @@ ALTER TABLE ONLY gatepost.decision
 ALTER TABLE ONLY gatepost.effect
     ADD CONSTRAINT effect_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY gatepost.intervention
+    ADD CONSTRAINT intervention_pkey PRIMARY KEY (number);
+
 ALTER TABLE ONLY gatepost.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
 
@@ -371,17 +471,31 @@ ALTER TABLE ONLY gatepost.transition
 
 CREATE INDEX approval_by_run ON gatepost.approval USING btree (run_id, opened_at);
 
+CREATE INDEX approval_limit ON gatepost.approval USING btree (decide_by) WHERE ((status = 'open'::gatepost.approval_status) AND (decide_by IS NOT NULL));
+
 CREATE INDEX approval_open ON gatepost.approval USING btree (opened_at) WHERE (status = 'open'::gatepost.approval_status);
+
+CREATE INDEX approval_untaken ON gatepost.approval USING btree (run_id) WHERE ((status = 'decided'::gatepost.approval_status) AND (taken_seq IS NULL));
 
 CREATE INDEX effect_by_run ON gatepost.effect USING btree (run_id, intended_at);
 
 CREATE INDEX effect_unknown ON gatepost.effect USING btree (intended_at) WHERE (state = ANY (ARRAY['intended'::gatepost.effect_state, 'in_doubt'::gatepost.effect_state]));
 
+CREATE INDEX intervention_by_run ON gatepost.intervention USING btree (run_id, number);
+
 CREATE INDEX run_by_age ON gatepost.run USING btree (created_at DESC, run_id);
+
+CREATE INDEX run_movable ON gatepost.run USING btree (priority DESC, created_at, run_id) WHERE (status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status]));
+
+CREATE INDEX run_timer ON gatepost.run USING btree (wake_at) WHERE (status = 'waiting'::gatepost.run_status);
 
 CREATE INDEX run_unfinished ON gatepost.run USING btree (status, created_at) WHERE (finished_at IS NULL);
 
 CREATE UNIQUE INDEX gatepost_one_child ON public.checkpoints USING btree (thread_id, checkpoint_ns, parent_checkpoint_id) WHERE ((parent_checkpoint_id IS NOT NULL) AND ((metadata ->> 'source'::text) = ANY (ARRAY['loop'::text, 'input'::text])));
+
+CREATE TRIGGER run_admitted AFTER INSERT ON gatepost.run FOR EACH ROW WHEN ((new.status = ANY (ARRAY['queued'::gatepost.run_status, 'waiting'::gatepost.run_status]))) EXECUTE FUNCTION gatepost.ring();
+
+CREATE TRIGGER run_requeued AFTER UPDATE OF status, wake_at ON gatepost.run FOR EACH ROW WHEN (((new.status = ANY (ARRAY['queued'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND ((old.status IS DISTINCT FROM new.status) OR (old.wake_at IS DISTINCT FROM new.wake_at)))) EXECUTE FUNCTION gatepost.ring();
 
 ALTER TABLE ONLY gatepost.approval
     ADD CONSTRAINT approval_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
@@ -394,6 +508,9 @@ ALTER TABLE ONLY gatepost.decision
 
 ALTER TABLE ONLY gatepost.effect
     ADD CONSTRAINT effect_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.intervention
+    ADD CONSTRAINT intervention_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY gatepost.plan
     ADD CONSTRAINT plan_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
@@ -425,8 +542,12 @@ GRANT ALL ON FUNCTION gatepost.commit_superstep(p_run_id text, p_epoch bigint, p
 
 GRANT ALL ON FUNCTION gatepost.flush_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
+GRANT ALL ON FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone, p_wake_reason text, p_trouble text, p_patience integer) TO gatepost_app;
+
 REVOKE ALL ON FUNCTION gatepost.now() FROM PUBLIC;
 GRANT ALL ON FUNCTION gatepost.now() TO gatepost_app;
+
+GRANT ALL ON FUNCTION gatepost.strand(p_run_id text, p_setbacks integer, p_trouble text) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
@@ -457,6 +578,8 @@ GRANT UPDATE(result) ON TABLE gatepost.effect TO gatepost_app;
 GRANT UPDATE(failure) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT UPDATE(finished_at) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.intervention TO gatepost_app;
 
 GRANT SELECT ON TABLE gatepost.migration TO gatepost_app;
 

@@ -220,7 +220,7 @@ def _answer(
         row = desk.run(_row(desk, approval))
         desk.knows(row)
         decision = decided(answer(ApprovalRequest.model_validate(row["request"]), acting(name).actor), name)
-        recorded = desk.graph.decide(decision)
+        recorded = desk.graph.decide(decision, going_on=not no_run)
         if recorded.repeated and _is_old_news(desk, row["run_id"], recorded):
             return
         if no_run:

@@ -80,12 +80,19 @@ def start(
     name: As = None,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
     no_input: NoInput = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Write it down for a `gatepost worker`, and leave.")] = False,
+    priority: Annotated[int, typer.Option(help="With --detach: workers take the highest first.")] = 0,
 ) -> None:
-    """Start a run and follow it until it ends or waits for a person.
+    """Start a run and follow it until it ends or waits for a person; or leave it to a worker.
 
     Example: gatepost run start --goal "vendor onboarding review"
     """
-    _start(context, goal, given, pairs, run_id=run_id, manner=_manner(context, name, artifacts, no_input=no_input))
+    if detach:
+        _detach(context, goal, given, pairs, run_id=run_id, name=named(context, name), priority=priority)
+    elif priority:
+        raise CallerMistake("--priority is for workers: it needs --detach.")
+    else:
+        _start(context, goal, given, pairs, run_id=run_id, manner=_manner(context, name, artifacts, no_input=no_input))
 
 
 @app.command("resume", epilog=EPILOG)
@@ -170,13 +177,38 @@ def _start(
 ) -> None:
     from gatepost.service.cli.carry import carry_on
 
+    asked, chosen = _asked(goal, given, pairs, run_id)
+    with opened(context) as desk:
+        desk.graph.equipment.catalog.for_goal(asked["goal"])
+        carry_on(desk, asked, chosen, manner)
+
+
+def _detach(
+    context: typer.Context,
+    goal: str | None,
+    given: str | None,
+    pairs: list[str] | None,
+    *,
+    run_id: str | None,
+    name: str | None,
+    priority: int,
+) -> None:
+    asked, chosen = _asked(goal, given, pairs, run_id)
+    with opened(context) as desk:
+        config: Any = {"configurable": {"thread_id": chosen}}
+        desk.graph.admit(asked, config, context=acting(name), priority=priority)
+    terminal.say(chosen)
+    terminal.hint(f"written down for a worker; see who moves it: gatepost run show {chosen}")
+
+
+def _asked(
+    goal: str | None, given: str | None, pairs: list[str] | None, run_id: str | None
+) -> tuple[dict[str, Any], str]:
+    """What a run is to be started with, and its id."""
     if goal is None:
         raise CallerMistake('say what is to be done: gatepost run --goal "…" (`gatepost workflow list` shows goals).')
     data = {**(read_input(given, what="--input") if given else {}), **read_pairs(pairs or [])}
-    chosen = run_id_of(run_id) if run_id is not None else new_run_id()
-    with opened(context) as desk:
-        desk.graph.equipment.catalog.for_goal(goal)
-        carry_on(desk, {"goal": goal, "input": data}, chosen, manner)
+    return {"goal": goal, "input": data}, run_id_of(run_id) if run_id is not None else new_run_id()
 
 
 def _given_options(context: typer.Context) -> list[str]:

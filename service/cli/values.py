@@ -1,4 +1,4 @@
-"""Values on the command line: `name=value`, JSON, `@file`, or `@-` for standard input."""
+"""Values on the command line: `name=value`, JSON, `@file`, `@-` for standard input, lengths of time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from gatepost.state.errors import CallerMistake
 
+LONGEST = timedelta(days=365)
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)?")
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 _PAIR = re.compile(r"\w[\w.-]*=")
 
 
@@ -53,6 +63,19 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
             raise CallerMistake(f"{pair!r} is no name=value.")
         found[name] = _value(value)
     return found
+
+
+def read_duration(text: str) -> timedelta:
+    """`500ms`, `30s`, `5m`, `2h` or `1d`; a number without a unit is in seconds.
+
+    Raises:
+        CallerMistake: it is none, or nothing.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    length = timedelta() if found is None else float(found[1]) * _UNITS[found[2] or "s"]
+    if not timedelta() < length <= LONGEST:
+        raise CallerMistake(f"{text!r} is no length of time. Write 500ms, 30s, 5m or 2h.")
+    return length
 
 
 def _source(text: str) -> str:

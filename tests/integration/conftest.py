@@ -8,7 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -59,6 +59,12 @@ class Owner:
         """As `change`, with named parameters."""
         with self._lock:
             return self._connection.execute(statement, params).rowcount
+
+    def explained(self, statement: LiteralString, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """How a statement would be carried out."""
+        with self._lock:
+            written = psycopg.ClientCursor(self._connection).mogrify(statement, params)
+            return self._connection.execute(f"EXPLAIN (FORMAT JSON) {written}".encode()).fetchall()
 
     def run(self, run_id: str) -> dict[str, Any]:
         """The row of a run."""

@@ -26,8 +26,10 @@ VALUES (%(approval_id)s, %(principal)s, %(type)s, %(comment)s, %(args)s, %(diges
 RETURNING at;
 
 -- name: wake
--- The answer's transaction also says who moves the run next: any mover.
-UPDATE gatepost.run SET status = 'queued', reason = %(reason)s, updated_at = gatepost.now()
+-- The answer's transaction also says who moves the run next: any mover, or for a while only the caller who answered.
+UPDATE gatepost.run SET
+    status = 'queued', reason = %(reason)s, updated_at = gatepost.now(), wake_at = gatepost.now() + %(kept)s::interval,
+    wake_reason = CASE WHEN %(kept)s::interval IS NOT NULL THEN 'kept for the caller who answered' END
 WHERE run_id = %(run_id)s AND status = 'blocked';
 
 -- name: answered

@@ -1,8 +1,10 @@
 -- name: admit
 -- Write the run before anything is promised; a second one with the same id changes nothing.
-INSERT INTO gatepost.run (run_id, tenant, root_run_id, requested_by, goal, workflow, graph_version, input, fingerprint)
+INSERT INTO gatepost.run (run_id, tenant, root_run_id, requested_by, goal, workflow, graph_version, input, fingerprint,
+    priority, wake_at, wake_reason)
 VALUES (%(run_id)s, %(tenant)s, %(run_id)s, %(requested_by)s, %(goal)s, %(workflow)s, %(graph_version)s,
-        %(input)s, %(fingerprint)s)
+        %(input)s, %(fingerprint)s, %(priority)s, gatepost.now() + %(kept)s::interval,
+        CASE WHEN %(kept)s::interval IS NOT NULL THEN 'kept for the caller who started it' END)
 ON CONFLICT (run_id) DO NOTHING;
 
 -- name: get
@@ -26,10 +28,12 @@ ORDER BY created_at DESC, run_id
 LIMIT %(limit)s;
 
 -- name: take
--- Take the lease when nobody holds it or the holder's has run out; a new epoch fences the old owner.
+-- Take the lease when nobody holds it or the holder's has run out; a new epoch fences the old owner. Who asks for
+-- this very run waits for no timer.
 UPDATE gatepost.run SET
     owner = %(owner)s, epoch = epoch + 1, lease_expires_at = gatepost.now() + %(ttl)s,
-    status = CASE WHEN status = 'queued' THEN 'running' ELSE status END, updated_at = gatepost.now()
+    status = CASE WHEN status IN ('queued', 'waiting') THEN 'running' ELSE status END,
+    wake_at = NULL, wake_reason = NULL, updated_at = gatepost.now()
 WHERE run_id = %(run_id)s AND tenant = %(tenant)s AND finished_at IS NULL
   AND (owner IS NULL OR lease_expires_at <= gatepost.now())
 RETURNING *, gatepost.now() AS now;
@@ -42,19 +46,8 @@ WHERE r.run_id = held.run_id AND r.epoch = held.epoch AND r.owner IS NOT NULL
 RETURNING r.run_id, r.epoch;
 
 -- name: release
--- Let go. A run that was still moving, or whose open question has been answered meanwhile, is queued
--- for the next mover; both cases are decided under the run's row lock, so no answer falls between.
-UPDATE gatepost.run SET
-    owner = NULL, lease_expires_at = NULL, updated_at = gatepost.now(),
-    status = CASE
-        WHEN status = 'running' THEN 'queued'
-        WHEN status = 'blocked' AND EXISTS (
-            SELECT FROM gatepost.approval a
-            WHERE a.run_id = run.run_id AND a.status = 'decided' AND a.taken_seq IS NULL
-        ) THEN 'queued'
-        ELSE status END
-WHERE run_id = %(run_id)s AND epoch = %(epoch)s
-RETURNING status;
+-- Let go; gives the status in which the run is left, or null when it was not ours any more.
+SELECT gatepost.let_go(%(run_id)s, %(epoch)s, %(wake_at)s, %(wake_reason)s, %(trouble)s, %(patience)s) AS status;
 
 -- name: flush
 -- What finished tasks left, before their superstep ends.

@@ -1,0 +1,91 @@
+-- name: ring
+-- Queue the runs whose timer has run out. One that was left without a time is its dead owner's: it goes on at once.
+WITH due AS MATERIALIZED (
+    SELECT run_id FROM gatepost.run
+    WHERE status = 'waiting'
+      AND (wake_at <= (SELECT gatepost.now()) OR (wake_at IS NULL AND lease_expires_at <= (SELECT gatepost.now())))
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE gatepost.run r SET
+    status = 'queued', owner = NULL, lease_expires_at = NULL, wake_at = NULL, wake_reason = NULL,
+    updated_at = gatepost.now()
+FROM due WHERE r.run_id = due.run_id;
+
+-- name: expire
+-- Close the questions that nobody may answer any more; their runs go on without an answer, and ask again.
+WITH late AS MATERIALIZED (
+    SELECT a.approval_id FROM gatepost.approval a JOIN gatepost.run r USING (run_id)
+    WHERE a.status = 'open' AND a.decide_by <= (SELECT gatepost.now()) AND r.status = 'blocked'
+      AND (r.owner IS NULL OR r.lease_expires_at <= (SELECT gatepost.now()))
+    FOR UPDATE OF r, a SKIP LOCKED
+), closed AS (
+    UPDATE gatepost.approval a SET status = 'expired', closed_at = gatepost.now()
+    FROM late WHERE a.approval_id = late.approval_id
+    RETURNING a.run_id
+)
+UPDATE gatepost.run r SET
+    status = 'queued', reason = 'nobody answered in time', owner = NULL, lease_expires_at = NULL,
+    updated_at = gatepost.now()
+FROM closed WHERE r.run_id = closed.run_id;
+
+-- name: answered
+-- Queue the runs whose answer found no mover: their owner died between its last transition and letting go.
+WITH left_over AS MATERIALIZED (
+    SELECT r.run_id FROM gatepost.run r
+    WHERE r.status = 'blocked' AND (r.owner IS NULL OR r.lease_expires_at <= (SELECT gatepost.now()))
+      AND r.run_id IN (SELECT a.run_id FROM gatepost.approval a WHERE a.status = 'decided' AND a.taken_seq IS NULL)
+    FOR UPDATE OF r SKIP LOCKED
+)
+UPDATE gatepost.run r SET status = 'queued', owner = NULL, lease_expires_at = NULL, updated_at = gatepost.now()
+FROM left_over WHERE r.run_id = left_over.run_id;
+
+-- name: strand
+-- Park the runs that have ended one owner after another without moving on.
+WITH hopeless AS MATERIALIZED (
+    SELECT run_id, setbacks + 1 AS setbacks FROM gatepost.run
+    WHERE status IN ('queued', 'running') AND lease_expires_at <= (SELECT gatepost.now())
+      AND setback_seq = seq AND setbacks + 1 >= %(patience)s
+    FOR UPDATE SKIP LOCKED
+)
+SELECT run_id, gatepost.strand(run_id, setbacks, NULL) FROM hopeless;
+
+-- name: claim
+-- Take runs that nobody holds, the most urgent first and of those the oldest, and their leases with them.
+-- Limits (so many at once of a tenant, a queue, a provider) have their place in the WHERE of `free`.
+WITH free AS MATERIALIZED (
+    SELECT run_id FROM gatepost.run
+    WHERE status IN ('queued', 'running')
+      AND (owner IS NULL OR lease_expires_at <= (SELECT gatepost.now()))
+      AND (wake_at IS NULL OR wake_at <= (SELECT gatepost.now()))
+      AND workflow = ANY(%(workflows)s) AND graph_version = %(graph_version)s
+      AND (%(tenants)s::text[] IS NULL OR tenant = ANY(%(tenants)s::text[]))
+    ORDER BY priority DESC, created_at, run_id
+    LIMIT %(slots)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE gatepost.run r SET
+    owner = %(owner)s, epoch = epoch + 1, lease_expires_at = gatepost.now() + %(ttl)s,
+    status = 'running', wake_at = NULL, wake_reason = NULL, updated_at = gatepost.now(),
+    setback_seq = seq,
+    setbacks = CASE WHEN setback_seq = seq THEN setbacks ELSE 0 END + CASE WHEN owner IS NULL THEN 0 ELSE 1 END,
+    trouble = CASE WHEN owner IS NULL AND setback_seq = seq THEN trouble END
+FROM free WHERE r.run_id = free.run_id
+RETURNING r.*, gatepost.now() AS now;
+
+-- name: due
+-- How long until the next timer rings: of a waiting run, of a queued one that is kept, of a question's limit.
+SELECT min(at) - gatepost.now() AS left FROM (
+    SELECT min(wake_at) AS at FROM gatepost.run WHERE status = 'waiting'
+    UNION ALL
+    SELECT min(wake_at) FROM gatepost.run WHERE status IN ('queued', 'running') AND wake_at IS NOT NULL
+    UNION ALL
+    SELECT min(decide_by) FROM gatepost.approval WHERE status = 'open' AND decide_by IS NOT NULL
+) AS timer;
+
+-- name: listen
+-- Be told when a run is queued; the payload is its id.
+LISTEN gatepost_queue;
+
+-- name: present
+-- Show to everybody, for as long as the connection lives, that a mover listens.
+SELECT pg_advisory_lock_shared(%(key)s);
