@@ -250,11 +250,14 @@ CREATE TABLE gatepost.effect (
     failure json,
     intended_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     finished_at timestamp with time zone,
+    attempted_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     CONSTRAINT effect_effect_class_check CHECK ((effect_class = ANY (ARRAY['read'::text, 'write'::text, 'irreversible'::text]))),
     CONSTRAINT effect_known_is_finished CHECK (((state = ANY (ARRAY['succeeded'::gatepost.effect_state, 'failed'::gatepost.effect_state])) = (finished_at IS NOT NULL))),
     CONSTRAINT effect_on_doubt_check CHECK ((on_doubt = ANY (ARRAY['retry'::text, 'lookup'::text, 'transaction'::text, 'ask'::text]))),
     CONSTRAINT effect_purpose_check CHECK ((purpose = ANY (ARRAY['run'::text, 'compensate'::text])))
 );
+
+COMMENT ON COLUMN gatepost.effect.attempted_at IS 'when the last attempt was announced, just before it was made';
 
 CREATE TABLE gatepost.migration (
     number integer NOT NULL,
