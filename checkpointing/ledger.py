@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Json
@@ -50,6 +51,11 @@ class Entry:
     arguments: JsonValue
     result: JsonValue
     failure: Failure | None
+    intended_at: datetime
+    attempted_at: datetime
+    """When the last attempt was announced."""
+    now: datetime
+    """Database time when this was read."""
     fresh: bool
     """Whether this call wrote the intent; otherwise an earlier one did."""
 
@@ -76,16 +82,25 @@ class Ledger:
         assert row is not None
         return _entry(row)
 
-    async def again(self, session: RunSession, key: str) -> None:
-        """Count another attempt under a key, before it is made.
+    async def again(self, session: RunSession, key: str, *, within: timedelta | None = None) -> Entry | None:
+        """Announce another attempt under a key, before it is made.
+
+        Args:
+            session: the held run.
+            key: of the effect.
+            within: how long after the intent another attempt is allowed; None is for ever.
+
+        Returns:
+            The effect; None when it is too late, or the effect is no longer open.
 
         Raises:
             LostRun: another owner has the run.
         """
         session.check()
-        params = {"run_id": session.run.run_id, "key": key, "epoch": session.epoch}
+        params = {"run_id": session.run.run_id, "key": key, "epoch": session.epoch, "within": within}
         async with self._pools.connection() as connection:
-            await connection.execute(query("effect.again"), params)
+            row = await (await connection.execute(query("effect.again"), params)).fetchone()
+        return None if row is None else _entry(row)
 
     def finish(
         self,
@@ -111,7 +126,7 @@ class Ledger:
         """What the ledger has under a key."""
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.get"), {"key": key})).fetchone()
-        return None if row is None else _entry({**row, "fresh": False})
+        return None if row is None else _entry(row)
 
 
 def _params(session: RunSession, intent: Intent) -> dict[str, Any]:
@@ -145,5 +160,8 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         arguments=row["arguments"],
         result=row["result"],
         failure=None if row["failure"] is None else Failure.model_validate(row["failure"]),
+        intended_at=row["intended_at"],
+        attempted_at=row["attempted_at"],
+        now=row["now"],
         fresh=row["fresh"],
     )

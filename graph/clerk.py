@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from gatepost.nodes.policy import Question, Verdict
-from gatepost.nodes.tool import AnyTool, InvalidArguments
+from gatepost.nodes.tool import AnyTool, InvalidArguments, InvalidResult
 from gatepost.nodes.visit import Equipment
 from gatepost.nodes.workflow import takes_responses
 from gatepost.state.approval import ApprovalRequest, Decision, digest_of_action
@@ -34,9 +32,9 @@ class GraphClerk:
         tool = self._tool(request)
         try:
             args = _result(tool, decision) if request.kind == "doubt" else tool.normalise(decision.args)
-        except (InvalidArguments, InvalidValue, ValidationError) as error:
+        except (InvalidArguments, InvalidResult, InvalidValue) as error:
             raise InvalidDecision(
-                f"the edit of {request.id} cannot be used: {str(error).rstrip('.')}. Nothing was recorded."
+                f"the answer to {request.id} cannot be used: {str(error).rstrip('.')}. Nothing was recorded."
             ) from None
         return decision.model_copy(update={"args": args})
 
@@ -48,9 +46,7 @@ class GraphClerk:
                 f"would make another. Nothing was recorded; it takes {', '.join(_without_respond(request))}."
             )
         if decision.type not in request.allowed:
-            raise InvalidDecision(
-                f"approval {request.id} does not take {decision.type!r}; it takes {', '.join(request.allowed)}."
-            )
+            raise InvalidDecision(_not_taken(request, decision))
         self._may_decide(request, decision)
         if request.kind == "doubt":
             return digest_of(request.digest, decision.type, decision.args)
@@ -65,6 +61,7 @@ class GraphClerk:
             args=decision.args,
             effect=request.effect,
             evidence=request.evidence,
+            undo=request.undo,
         )
 
     def _plans_anew(self) -> bool:
@@ -104,8 +101,11 @@ class GraphClerk:
             )
 
     def _tool(self, request: ApprovalRequest) -> AnyTool:
-        tool = self.equipment.catalog.tools(self.workflow).get(request.tool)
-        if tool is None:
+        tools = self.equipment.catalog.tools(self.workflow)
+        tool = tools.get(request.undoes or request.tool)
+        if tool is not None and request.undoes:
+            tool = tool.compensate
+        if tool is None or tool.name != request.tool:
             raise InvalidDecision(f"this process does not know the tool {request.tool!r}; answer from one that does.")
         return tool
 
@@ -114,8 +114,17 @@ def _without_respond(request: ApprovalRequest) -> list[str]:
     return [kind for kind in request.allowed if kind != "respond"]
 
 
+def _not_taken(request: ApprovalRequest, decision: Decision) -> str:
+    if request.kind == "doubt":
+        return (
+            f"approval {request.id} asks what happened; {decision.type!r} does not say. Answer happened(by=…, result=…)"
+            " or did_not_happen(by=…), which are 'edit' with args {'result': …} and 'reject'."
+        )
+    return f"approval {request.id} does not take {decision.type!r}; it takes {', '.join(request.allowed)}."
+
+
 def _result(tool: AnyTool, decision: Decision) -> dict[str, object]:
     args = decision.args or {}
     if set(args) != {"result"}:
-        raise InvalidDecision("say what the call returned: edit(by=…, result=…).")
-    return {"result": tool.result.dump_python(tool.result.validate_python(args["result"]), mode="json")}
+        raise InvalidDecision("say what the call returned: happened(by=…, result=…).")
+    return {"result": tool.checked_result(args["result"])}

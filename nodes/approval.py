@@ -55,6 +55,8 @@ def _signal(answer: Standing) -> dict[str, Any]:
         "kind": "answer",
         "approval": answer.approval,
         "about": answer.request.kind,
+        "purpose": answer.request.purpose,
+        "effect_key": answer.request.effect_key,
         "step": answer.step,
         "status": answer.status.value,
         "decision": decision,

@@ -16,22 +16,17 @@ from pydantic import JsonValue
 from gatepost.checkpointing.approvals import Standing
 from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes.ahead import onward
+from gatepost.nodes.outcome import Outcome, settled
 from gatepost.nodes.policy import Verdict
-from gatepost.nodes.protocol import Outcome, carry_out
+from gatepost.nodes.protocol import carry_out, refuse
 from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments
 from gatepost.nodes.visit import Visit
 from gatepost.state.effect import fingerprint_of
 from gatepost.state.errors import InvalidValue
 from gatepost.state.plan import Step
 from gatepost.state.reference import Unresolvable
-from gatepost.state.status import ApprovalStatus, EffectState, StepStatus
-from gatepost.state.step import Failure, StepRecord
-
-_STATUS = {
-    EffectState.SUCCEEDED: StepStatus.SUCCEEDED,
-    EffectState.FAILED: StepStatus.FAILED,
-    EffectState.IN_DOUBT: StepStatus.IN_DOUBT,
-}
+from gatepost.state.status import ApprovalStatus, StepStatus
+from gatepost.state.step import StepRecord
 
 
 class _Unauthorised(Exception):
@@ -48,8 +43,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         step, tool = _planned(visit, step_id)
         args, approval = await _authorised(visit, step, tool, task)
     except _Unauthorised as error:
-        failure = Failure(kind="policy_denied", message=f"{error}. Nothing was called.")
-        return _settle(visit, record, Outcome(EffectState.FAILED, failure=failure), tool=None)
+        return _settle(visit, record, await refuse(visit, record.key, str(error)), tool=None)
     outcome = await carry_out(
         visit,
         tool,
@@ -103,9 +97,10 @@ async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: st
         standing = _in_force(found, approval, step)
         edited = standing.decision.args if standing.decision else None
         args = tool.normalise(visit.board.arguments(step) if edited is None else edited)
+        digest = visit.digest(step, tool, args, undo=standing.request.undo)
     except (Unresolvable, InvalidArguments, InvalidValue) as error:
         raise _Unauthorised(f"the arguments of step {step.id!r} no longer hold: {error}") from None
-    if visit.digest(step, tool, args) != standing.decided_digest:
+    if digest != standing.decided_digest:
         raise _Unauthorised(f"approval {approval} covers another action than step {step.id!r} is about to take")
     return args
 
@@ -136,29 +131,12 @@ def _context(visit: Visit, step: Step, task: Mapping[str, Any]) -> EffectContext
 
 
 def _settle(visit: Visit, record: StepRecord, outcome: Outcome, *, tool: AnyTool | None) -> dict[str, Any]:
-    finding = outcome.finding
-    status = _STATUS[outcome.state]
     if record.status is not StepStatus.RUNNING:
         # Somebody forged a dispatch: the step keeps the status it has, and the refusal is told to the gate.
         return {"signals": [{"kind": "refused", "step": record.step, "reason": str(outcome.failure)}]}
-    settled = record.to(
-        status,
-        label=_label(tool, outcome),
-        output=outcome.result,
-        needs_approval=finding.needs_approval if finding else None,
-        failure=outcome.failure,
-        reason=outcome.failure.message if outcome.failure else "",
-    )
-    visit.session.stage_step(visit.task, settled)
-    update: dict[str, Any] = {"frontier": {record.step: {"status": status.value}}}
-    if finding is not None and finding.replan:
-        update["signals"] = [{"kind": "replan", "step": record.step, "text": finding.replan}]
+    found = settled(record, outcome, tool=tool)
+    visit.session.stage_step(visit.task, found)
+    update: dict[str, Any] = {"frontier": {record.step: {"status": found.status.value}}}
+    if outcome.finding is not None and outcome.finding.replan:
+        update["signals"] = [{"kind": "replan", "step": record.step, "text": outcome.finding.replan}]
     return update
-
-
-def _label(tool: AnyTool | None, outcome: Outcome) -> str:
-    if outcome.state is not EffectState.SUCCEEDED:
-        return outcome.failure.kind if outcome.failure else str(outcome.state)
-    if tool is not None and tool.label and isinstance(outcome.result, dict):
-        return str(outcome.result.get(tool.label, "ok"))
-    return "ok"

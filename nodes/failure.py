@@ -7,6 +7,7 @@ request was sent say nothing about whether the effect happened.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import httpx
 import psycopg
@@ -23,8 +24,31 @@ RETRIED = frozenset({"transient", "throttled", "timeout"})
 """Classes that are tried again."""
 
 
+class NotDone(Exception):
+    """Raised by a tool: this call did nothing, for certain. So it leaves no doubt, and no person is asked.
+
+    Args:
+        message: why, for people.
+        again: whether the call may be made again, under the same key.
+        retry_after: how long to wait before that; implies `again`.
+    """
+
+    def __init__(self, message: str, *, again: bool = False, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.again = again or retry_after is not None
+        self.retry_after = retry_after
+
+    def failure(self) -> Failure:
+        """The failure that it stands for."""
+        if self.retry_after is not None:
+            return _failure("throttled", self, retry_after=max(0.0, self.retry_after.total_seconds()))
+        return _failure("transient" if self.again else "validation", self)
+
+
 def classify(error: BaseException) -> tuple[Failure, bool]:
     """The failure that an exception of a tool call stands for, and whether it is certain that nothing happened."""
+    if isinstance(error, NotDone):
+        return error.failure(), True
     if isinstance(error, httpx.HTTPStatusError):
         return _of_status(error)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):

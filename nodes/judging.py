@@ -117,7 +117,7 @@ class Judging(Draft):
         demands: list[str],
     ) -> None:
         run, session = self.visit.session.run, self.visit.session
-        digest = self.visit.digest(step, tool, args)
+        digest = self.visit.digest(step, tool, args, undo=tool.undo)
         request = ApprovalRequest(
             id=new_approval_id(digest_of(run.run_id, step.id, digest, session.seq + 1)),
             run=run.run_id,
@@ -126,6 +126,7 @@ class Judging(Draft):
             args=args,
             effect=tool.effect,
             digest=digest,
+            undo=tool.undo,
             reasons=(*demands, *judgement.reasons, *self.unheard),
             policies=judgement.policies,
             policy_version=judgement.version,
@@ -157,6 +158,6 @@ class Judging(Draft):
     def _digest(self, step: Step) -> str | None:
         tool = self.visit.tool(step.tool)
         try:
-            return self.visit.digest(step, tool, tool.normalise(self.visit.board.arguments(step)))
+            return self.visit.digest(step, tool, tool.normalise(self.visit.board.arguments(step)), undo=tool.undo)
         except (Unresolvable, InvalidArguments, InvalidValue):
             return None

@@ -65,6 +65,8 @@ class Question:
     origin: str
     """Who wrote the plan: file, person or model."""
     cost: str = "none"
+    purpose: str = "run"
+    """`run`, or `compensate`: the tool undoes what the step did."""
 
 
 REMEMBERED = 1024
@@ -118,6 +120,7 @@ class Policy:
             "tenant": question.tenant,
             "origin": question.origin,
             "cost": question.cost,
+            "purpose": question.purpose,
             "args": cedar_value(dict(question.args)),
         }
         answer = self._ask(question.principal, "run", ("Step", question.step), context)

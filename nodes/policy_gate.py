@@ -13,13 +13,17 @@ from typing import Any
 
 from gatepost.nodes import doubt
 from gatepost.nodes.ahead import look_ahead
+from gatepost.nodes.compensator import undone
 from gatepost.nodes.judging import Judging
+from gatepost.nodes.outcome import failed, settled
 from gatepost.nodes.policy import Verdict
+from gatepost.nodes.tool import InvalidResult
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.channels import RunState
+from gatepost.state.errors import InvalidValue
 from gatepost.state.status import STEP_SETTLED, RunStatus, StepStatus
-from gatepost.state.step import StepRecord
+from gatepost.state.step import Failure, StepRecord
 
 
 async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
@@ -76,7 +80,7 @@ class _Gate(Judging):
             if entry.get("approval") in self.approvals:
                 continue
             if entry["status"] == StepStatus.IN_DOUBT:
-                self._ask_about_doubt(step_id)
+                self._ask_about_doubt(step_id, self.visit.board.record(step_id).reason)
             elif entry["status"] == StepStatus.BLOCKED:
                 del self.frontier[step_id]
                 record = self.visit.board.record(step_id)
@@ -89,7 +93,9 @@ class _Gate(Judging):
         if signal["decision"] is None:
             return
         decision = Decision.model_validate(signal["decision"])
-        if signal["about"] == "doubt":
+        if signal.get("purpose") == "compensate":
+            self._hear_about_undo(record, decision, about=signal["about"], key=signal["effect_key"])
+        elif signal["about"] == "doubt":
             self._hear_about_doubt(record, decision)
         elif record.status is not StepStatus.BLOCKED or record.approval != decision.approval:
             return
@@ -145,7 +151,11 @@ class _Gate(Judging):
         for approval_id, data in list(self.approvals.items()):
             request = ApprovalRequest.model_validate(data)
             step = plan.by_id.get(request.step)
-            if request.kind == "doubt" or (step is not None and self._digest(step) == request.digest):
+            if (
+                request.kind == "doubt"
+                or request.purpose == "compensate"
+                or (step is not None and self._digest(step) == request.digest)
+            ):
                 continue
             self._void(approval_id, request.step, kept=step is not None)
 
@@ -170,9 +180,9 @@ class _Gate(Judging):
 
     # doubt
 
-    def _ask_about_doubt(self, step_id: str) -> None:
+    def _ask_about_doubt(self, step_id: str, why: str) -> None:
         record = self.visit.board.record(step_id)
-        request = doubt.question(self.visit, record)
+        request = doubt.question(self.visit, record, tool=self.visit.tool(record.tool), key=record.key, why=why)
         self.visit.session.stage_approval(self.visit.task, request)
         self.approvals[request.id] = request.plain()
         self.frontier[step_id] = {"status": record.status.value, "approval": request.id}
@@ -180,11 +190,42 @@ class _Gate(Judging):
     def _hear_about_doubt(self, record: StepRecord, decision: Decision) -> None:
         if record.status is not StepStatus.IN_DOUBT:
             return
-        settled = doubt.settle(self.visit, record, decision)
-        self._note(settled)
+        tool = self.visit.tool(record.tool)
+        try:
+            outcome = doubt.found_out(decision, tool=tool)
+        except (InvalidResult, InvalidValue) as error:
+            self._ask_about_doubt(record.step, f"{record.reason}. The answer of {decision.by} cannot be used: {error}")
+            return
+        doubt.book(self.visit, record.key, outcome)
+        found = settled(record, outcome, tool=tool, reason=doubt.said(decision))
+        self._note(found)
         self.frontier.pop(record.step, None)
-        if settled.status is StepStatus.FAILED:
-            self._end(RunStatus.FAILED, f"step {record.step}: {settled.reason}")
+        if found.status is StepStatus.FAILED:
+            self._end(RunStatus.FAILED, f"step {record.step}: {found.reason}")
+        elif outcome.finding is not None and outcome.finding.replan:
+            self._replan("step", record.step, outcome.finding.replan)
+
+    def _hear_about_undo(self, record: StepRecord, decision: Decision, *, about: str, key: str | None) -> None:
+        """Whether a step may be undone, or whether it was. Where that is not a no, the compensator goes on."""
+        if record.status is not StepStatus.COMPENSATING:
+            return
+        if about == "action":
+            if decision.type == "reject":
+                why = f"to undo it was {_said('rejected', decision)}"
+                self._undone(undone(record, failed(Failure(kind="policy_denied", message=why))))
+            return
+        tool = self.visit.tool(record.tool).compensate
+        assert tool is not None
+        try:
+            outcome = doubt.found_out(decision, tool=tool)
+        except (InvalidResult, InvalidValue):
+            return
+        doubt.book(self.visit, key, outcome)
+        self._undone(undone(record, outcome, reason=doubt.said(decision)))
+
+    def _undone(self, record: StepRecord) -> None:
+        self._note(record)
+        self.counters[record.status.value] = self.counters.get(record.status.value, 0) + 1
 
     # how it goes on
 
@@ -221,7 +262,7 @@ class _Gate(Judging):
                 record = self.visit.board.record(step_id)
                 self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
         for approval_id, data in list(self.approvals.items()):
-            if data.get("kind") == "doubt":
+            if data.get("kind") == "doubt" or data.get("purpose") == "compensate":
                 continue
             record = self.visit.board.record(data["step"])
             self.visit.session.stage_void(self.visit.task, approval_id)

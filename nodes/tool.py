@@ -1,24 +1,22 @@
 """Tools: typed Python callables with their behaviour declared, so that the executor knows what to do with doubt.
 
 Invariant: a tool says what it does to the world, what it takes and what it gives; arguments and
-results are checked both ways, and what is not declared is assumed to be the worst
-(`irreversible`, and in doubt a person is asked).
+results are checked both ways. How a tool is declared is in `nodes.decorator`.
 """
 
 from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
-from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from gatepost.state.effect import EffectClass, OnDoubt
@@ -27,7 +25,6 @@ from gatepost.state.values import storable
 
 P = ParamSpec("P")
 R = TypeVar("R")
-E = TypeVar("E", bound=StrEnum)
 
 _DECIMAL_MAGNITUDE = 1000
 """Powers of ten; written out, a decimal beyond it would fill the memory."""
@@ -44,14 +41,51 @@ class Finding(BaseModel):
     """Why the plan should be made anew before anything else happens."""
 
 
+class ToolMistake(CallerMistake):
+    """A tool that is declared in a way that cannot work."""
+
+
+class InvalidArguments(CallerMistake):
+    """Arguments that a tool does not take."""
+
+
+class InvalidResult(CallerMistake):
+    """A result that is not what the tool declares."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a call that failed in passing is made again, under the same key."""
+    """How often a call that failed in passing is made again, under the same key.
+
+    Raises:
+        ToolMistake: no attempts, or a pause that is no time.
+    """
 
     attempts: int = 3
+    """All of them, the first included."""
     first: timedelta = timedelta(seconds=0.5)
     """Before the second attempt; doubled each time, with jitter."""
     longest: timedelta = timedelta(seconds=8)
+
+    def __post_init__(self) -> None:
+        attempts: object = self.attempts
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise ToolMistake(f"Retry(attempts={attempts!r}): give a whole number, at least 1.")
+        for name in ("first", "longest"):
+            pause: object = getattr(self, name)
+            if not isinstance(pause, timedelta) or pause < timedelta(0):
+                raise ToolMistake(f"Retry({name}={pause!r}): give a timedelta, for example timedelta(seconds=2).")
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """The effect that an undo takes back, as the ledger has it."""
+
+    key: str
+    """The idempotency key it was made under."""
+    arguments: Mapping[str, JsonValue]
+    result: JsonValue
+    """What the tool returned, as plain data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +102,13 @@ class EffectContext:
     seed: int
     """As `now`."""
     attempt: int = 1
+    undoes: Undone | None = None
+    """In a call that undoes another: what it undoes."""
 
     @property
     def random(self) -> random.Random:
         """Randomness that a replay repeats."""
         return random.Random(self.seed)
-
-
-class ToolMistake(CallerMistake):
-    """A tool that is declared in a way that cannot work."""
-
-
-class InvalidArguments(CallerMistake):
-    """Arguments that a tool does not take."""
-
-
-class InvalidResult(CallerMistake):
-    """A result that is not what the tool declares."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +125,10 @@ class Tool(Generic[P, R]):
     label: str | None
     """The field of the result that the log shows instead of `ok`."""
     lookup: Callable[..., Any] | None
+    settle: timedelta | None
+    """How long after its timeout a request may still take effect; before that a look-up's "no" is not believed."""
+    window: timedelta | None
+    """How long the provider remembers a key; None means for ever."""
     compensate: Tool[..., Any] | None
     description: str
     arguments: type[BaseModel]
@@ -124,6 +152,22 @@ class Tool(Generic[P, R]):
             InvalidValue: not storable.
         """
         return _plain(self._validated(args), where=f"an argument of {self.name}")
+
+    @property
+    def undo(self) -> str | None:
+        """The name of the tool that undoes it."""
+        return self.compensate.name if self.compensate else None
+
+    def undo_arguments(self, args: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """The arguments of the undo: of the undone call's, those that it takes.
+
+        Raises:
+            InvalidArguments: the undo does not take their values.
+            InvalidValue: not storable.
+        """
+        assert self.compensate is not None
+        taken = self.compensate.arguments.model_fields
+        return self.compensate.normalise({name: value for name, value in args.items() if name in taken})
 
     def checked_result(self, value: object) -> JsonValue:
         """The result as plain data.
@@ -183,113 +227,6 @@ class Tool(Generic[P, R]):
             raise InvalidArguments(f"tool {self.name!r} does not take these arguments: {_said(error)}") from None
 
 
-@overload
-def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
-@overload
-def tool(
-    *,
-    effect: str = ...,
-    on_doubt: str = ...,
-    name: str | None = ...,
-    version: str = ...,
-    timeout: timedelta = ...,
-    retry: Retry = ...,
-    label: str | None = ...,
-    lookup: Callable[..., Any] | None = ...,
-    compensate: Tool[..., Any] | None = ...,
-) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
-def tool(
-    function: Callable[P, R] | None = None,
-    /,
-    *,
-    effect: str = "irreversible",
-    on_doubt: str = "ask",
-    name: str | None = None,
-    version: str = "1",
-    timeout: timedelta = timedelta(seconds=30),
-    retry: Retry = Retry(),
-    label: str | None = None,
-    lookup: Callable[..., Any] | None = None,
-    compensate: Tool[..., Any] | None = None,
-) -> Any:
-    """Declare a function as a tool.
-
-    Its first parameter may be an `EffectContext`; the others need type annotations, and so does
-    what it returns. Sync and async functions work alike.
-
-    Args:
-        function: the function, when used as a bare `@tool`.
-        effect: `read` (may be repeated), `write` (can be undone) or `irreversible`.
-        on_doubt: how it is found out whether a call that we did not see the end of happened:
-            `retry` (the provider dedupes on `ctx.idempotency_key`), `lookup` (ask `lookup`), `ask` (a person).
-        name: how plans name it; the function's name.
-        version: of its behaviour; recorded with every effect, never part of its identity.
-        timeout: of one call.
-        retry: of calls that failed in passing.
-        label: the field of the result that the log shows.
-        lookup: `(ctx, **arguments) -> result | None`.
-        compensate: the tool that undoes it, called with the same arguments.
-
-    Raises:
-        ToolMistake: the declaration cannot work; says why.
-    """
-
-    def declare(target: Callable[P, R]) -> Tool[P, R]:
-        return _declare(
-            target,
-            name=name or target.__name__,
-            effect=_member(EffectClass, effect, of=target),
-            on_doubt=_member(OnDoubt, on_doubt, of=target),
-            version=version,
-            timeout=timeout,
-            retry=retry,
-            label=label,
-            lookup=lookup,
-            compensate=compensate,
-        )
-
-    return declare if function is None else declare(function)
-
-
-def _member(kind: type[E], word: str, *, of: Callable[..., Any]) -> E:
-    if word not in set(kind):
-        raise ToolMistake(f"tool {of.__name__!r}: {word!r} is none of {', '.join(map(repr, map(str, kind)))}.")
-    return kind(word)
-
-
-def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
-    name = declared["name"]
-    hints = get_type_hints(function, include_extras=True)
-    parameters = list(inspect.signature(function).parameters.values())
-    takes_context = bool(parameters) and hints.get(parameters[0].name) is EffectContext
-    fields: dict[str, Any] = {}
-    for parameter in parameters[1:] if takes_context else parameters:
-        if parameter.name not in hints or parameter.kind not in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
-            raise ToolMistake(f"tool {name!r}: parameter {parameter.name!r} needs a name and a type annotation.")
-        fields[parameter.name] = (
-            hints[parameter.name],
-            ... if parameter.default is parameter.empty else parameter.default,
-        )
-    if "return" not in hints:
-        raise ToolMistake(f"tool {name!r}: say what it returns (a type annotation; None is one).")
-    if declared["on_doubt"] is OnDoubt.LOOKUP and declared["lookup"] is None:
-        raise ToolMistake(f"tool {name!r}: on_doubt='lookup' needs lookup=(a function).")
-    if declared["on_doubt"] is OnDoubt.TRANSACTION:
-        raise ToolMistake(f"tool {name!r}: on_doubt='transaction' is not supported yet; use 'lookup' or 'ask'.")
-    model = create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid", frozen=True), **fields)
-    return Tool(
-        function=function,
-        description=inspect.getdoc(function) or "",
-        arguments=model,
-        result=TypeAdapter(hints["return"]),
-        takes_context=takes_context,
-        **declared,
-    )
-
-
 def _plain(model: BaseModel, *, where: str) -> dict[str, JsonValue]:
     try:
         plain = to_jsonable_python(_decimals(model.model_dump(mode="python")))
@@ -324,4 +261,3 @@ def _said(error: ValidationError) -> str:
 
 
 AnyTool = Tool[..., Any]
-Lookup = Callable[..., Awaitable[Any] | Any]

@@ -73,13 +73,29 @@ class Visit:
             )
         )
 
+    def judge_undo(self, step: str, undo: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
+        """What the policy says about undoing a step with these arguments."""
+        run = self.session.run
+        return self.equipment.policy.judge(
+            Question(
+                principal=run.requested_by,
+                tenant=run.tenant,
+                step=step,
+                tool=undo.name,
+                effect=undo.effect,
+                args=args,
+                origin=self.board.plan.origin if self.board.plan else "file",
+                purpose="compensate",
+            )
+        )
+
     def evidence(self, step: Step) -> dict[str, str]:
         """Checksums of what the step rests on: the outputs of the steps it needs."""
         found = {need: self.board.records.get(need) for need in step.needs}
         return {need: digest_of(record.output) for need, record in sorted(found.items()) if record is not None}
 
-    def digest(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue]) -> str:
-        """What an approval of this step with these arguments binds."""
+    def digest(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue], *, undo: str | None) -> str:
+        """What an approval of this step with these arguments, and of this undo, binds."""
         run = self.session.run
         return digest_of_action(
             tenant=run.tenant,
@@ -89,4 +105,5 @@ class Visit:
             args=dict(args),
             effect=tool.effect,
             evidence=self.evidence(step),
+            undo=undo,
         )

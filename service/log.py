@@ -124,7 +124,13 @@ class RunLog:
             case StepStatus.FAILED:
                 kind = record.failure.kind if record.failure else "unknown"
                 return f"failed({kind}: {_short(record.reason)})"
-            case StepStatus.WAITING | StepStatus.IN_DOUBT | StepStatus.SKIPPED | StepStatus.COMPENSATION_FAILED:
+            case (
+                StepStatus.WAITING
+                | StepStatus.IN_DOUBT
+                | StepStatus.SKIPPED
+                | StepStatus.COMPENSATING  # committed by itself only while a person is asked about the undo
+                | StepStatus.COMPENSATION_FAILED
+            ):
                 return f"{record.status}{_why(record.reason)}"
             case StepStatus.COMPENSATED:
                 return str(record.status)
@@ -142,7 +148,7 @@ class RunLog:
 
 
 def _answer(before: StepRecord, answers: Mapping[str, str]) -> Iterator[str]:
-    if before.status is StepStatus.IN_DOUBT:
+    if before.status in (StepStatus.IN_DOUBT, StepStatus.COMPENSATING):
         yield "[resume] answer_received"
     elif before.status is StepStatus.BLOCKED and (received := _RECEIVED.get(answers.get(before.approval or "", ""))):
         yield f"[resume] {received}"

@@ -49,13 +49,21 @@ class ApprovalRequest(Record):
     id: str
     kind: Literal["action", "doubt"] = "action"
     """`action`: may this be done? `doubt`: did this happen?"""
+    purpose: Literal["run", "compensate"] = "run"
+    """`run`: the step itself. `compensate`: what undoes it."""
     run: str
     step: str
     tool: str
     args: dict[str, JsonValue]
     effect: str
     digest: str
-    """Hash over tenant, run, step, tool, arguments, effect class and evidence."""
+    """Hash over tenant, run, step, tool, arguments, effect class, evidence, and the undo where there is one."""
+    undo: str | None = None
+    """The tool that undoes it: an approval of the action also authorises that."""
+    undoes: str | None = None
+    """For `compensate`: the tool whose effect is undone."""
+    effect_key: str | None = None
+    """For a doubt: the idempotency key of the effect in question."""
     reasons: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     """Ids of the policies that decided, if any did."""
@@ -74,7 +82,13 @@ class ApprovalRequest(Record):
     status: str = "open"
 
     def approve(self, *, by: str, comment: str = "") -> dict[str, Any]:
-        """The answer "do exactly this", for `Command(resume=…)`."""
+        """The answer "do exactly this", for `Command(resume=…)`.
+
+        Raises:
+            InvalidDecision: it is asked what happened, not whether something may be done.
+        """
+        if self.kind == "doubt":
+            raise InvalidDecision(f"approval {self.id} {_DOUBT_IS_NO_YES}")
         return Decision(approval=self.id, type="approve", by=by, comment=comment).plain()
 
     def reject(self, *, by: str, comment: str = "") -> dict[str, Any]:
@@ -84,6 +98,24 @@ class ApprovalRequest(Record):
     def edit(self, *, by: str, comment: str = "", **changes: Any) -> dict[str, Any]:
         """The answer "do this, but with these arguments"; arguments not named stay as they are."""
         return Decision(approval=self.id, type="edit", by=by, comment=comment, args={**self.args, **changes}).plain()
+
+    def happened(self, *, by: str, result: Any = None, comment: str = "") -> dict[str, Any]:
+        """The answer to a doubt "it happened, and this is what it returned".
+
+        Raises:
+            InvalidDecision: it is asked whether something may be done, not what happened.
+        """
+        self._asks_what_happened()
+        return Decision(approval=self.id, type="edit", by=by, comment=comment, args={"result": result}).plain()
+
+    def did_not_happen(self, *, by: str, comment: str = "") -> dict[str, Any]:
+        """The answer to a doubt "it did not happen, and will not".
+
+        Raises:
+            InvalidDecision: it is asked whether something may be done, not what happened.
+        """
+        self._asks_what_happened()
+        return Decision(approval=self.id, type="reject", by=by, comment=comment).plain()
 
     def respond(self, text: str, *, by: str) -> dict[str, Any]:
         """The answer "first do something else": text for the planner, which makes a new plan version."""
@@ -98,21 +130,49 @@ class ApprovalRequest(Record):
     def describe(self) -> str:
         """One paragraph for a person."""
         why = "; ".join(self.reasons) or "the policy asks"
+        called = f"{self.tool} ({self.effect})"
         if self.kind == "doubt":
+            to_undo = f", to undo {self.undoes}," if self.undoes else ""
             return (
-                f"Step {self.step} called {self.tool} ({self.effect}) and nobody saw how it ended: {why}. Find out. "
-                "approve: it happened; edit result=…: it happened, with this result; reject: it did not happen."
+                f"Step {self.step} called {called}{to_undo} and nobody saw how it ended: {why}. Find out, and say: "
+                "it happened, and what it returned; or it did not happen."
             )
-        return f"Step {self.step} wants to call {self.tool} ({self.effect}). A person is asked because: {why}."
+        if self.purpose == "compensate":
+            return f"Step {self.step} is to be undone: {self.undoes} by {called}. A person is asked because: {why}."
+        undo = f" {self.undo} would undo it, and is approved with it." if self.undo else ""
+        return f"Step {self.step} wants to call {called}.{undo} A person is asked because: {why}."
+
+    def _asks_what_happened(self) -> None:
+        if self.kind != "doubt":
+            raise InvalidDecision(
+                f"approval {self.id} asks whether {self.tool} may run, not what happened: approve(by=…), reject(by=…)."
+            )
 
 
 def digest_of_action(
-    *, tenant: str, run: str, step: str, tool: str, args: JsonValue, effect: str, evidence: dict[str, str]
+    *,
+    tenant: str,
+    run: str,
+    step: str,
+    tool: str,
+    args: JsonValue,
+    effect: str,
+    evidence: dict[str, str],
+    undo: str | None = None,
 ) -> str:
-    """What an approval binds: tenant, run, step, tool, exact arguments, effect class, evidence."""
-    return digest_of(tenant, run, step, tool, args, effect, dict(evidence))
+    """What an approval binds: tenant, run, step, tool, exact arguments, effect class, evidence, and the undo."""
+    return digest_of(tenant, run, step, tool, args, effect, dict(evidence), *([undo] if undo else []))
 
 
+def digest_of_undo(*, key: str, tool: str, args: JsonValue, effect: str) -> str:
+    """What an approval of an undo binds: the effect undone (its key says whose), tool, arguments, effect class."""
+    return digest_of("undo", key, tool, args, effect)
+
+
+_DOUBT_IS_NO_YES = (
+    "asks what happened, so a plain yes is no answer. Say what you found out: happened(by=…, result=…), "
+    "or did_not_happen(by=…)."
+)
 _HOW = (
     "Answer with a flat dict addressed to the approval, for example "
     "Command(resume=result['approval'].approve(by='alice')), which is "

@@ -47,6 +47,8 @@ class StepRecord(Record):
     """Hash of the canonical arguments that were judged."""
     approval: str | None = None
     """The approval under which it runs, if a person was asked."""
+    undo_approval: str | None = None
+    """The approval asked for before it is undone, if a person was asked."""
     policies: tuple[str, ...] = ()
     """Ids of the policies that decided."""
     now: str | None = None

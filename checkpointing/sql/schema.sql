@@ -322,11 +322,14 @@ CREATE TABLE gatepost.effect (
     failure json,
     intended_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     finished_at timestamp with time zone,
+    attempted_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     CONSTRAINT effect_effect_class_check CHECK ((effect_class = ANY (ARRAY['read'::text, 'write'::text, 'irreversible'::text]))),
     CONSTRAINT effect_known_is_finished CHECK (((state = ANY (ARRAY['succeeded'::gatepost.effect_state, 'failed'::gatepost.effect_state])) = (finished_at IS NOT NULL))),
     CONSTRAINT effect_on_doubt_check CHECK ((on_doubt = ANY (ARRAY['retry'::text, 'lookup'::text, 'transaction'::text, 'ask'::text]))),
     CONSTRAINT effect_purpose_check CHECK ((purpose = ANY (ARRAY['run'::text, 'compensate'::text])))
 );
+
+COMMENT ON COLUMN gatepost.effect.attempted_at IS 'when the last attempt was announced, just before it was made';
 
 CREATE TABLE gatepost.intervention (
     number bigint NOT NULL,
@@ -579,6 +582,8 @@ GRANT UPDATE(failure) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT UPDATE(finished_at) ON TABLE gatepost.effect TO gatepost_app;
 
+GRANT UPDATE(attempted_at) ON TABLE gatepost.effect TO gatepost_app;
+
 GRANT SELECT,INSERT ON TABLE gatepost.intervention TO gatepost_app;
 
 GRANT SELECT ON TABLE gatepost.migration TO gatepost_app;
@@ -612,6 +617,12 @@ GRANT UPDATE(wake_reason) ON TABLE gatepost.run TO gatepost_app;
 GRANT UPDATE(updated_at) ON TABLE gatepost.run TO gatepost_app;
 
 GRANT UPDATE(finished_at) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(setbacks) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(setback_seq) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(trouble) ON TABLE gatepost.run TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.step TO gatepost_app;
 

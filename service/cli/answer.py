@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 _WORDS = {"approve": "[a]pprove", "edit": "[e]dit", "reject": "[r]eject", "respond": "re[s]pond"}
 _KEYS = {"a": "approve", "e": "edit", "r": "reject", "s": "respond"}
+_FOUND_OUT = {"edit": "it [h]appened", "reject": "it did [n]ot happen"}
+_FOUND_OUT_KEYS = {"h": "edit", "n": "reject"}
 
 
 def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
     """What is asked: tool, arguments, reasons and evidence, one line each."""
     say(f"\n{terminal.one_line(asked.describe())}")
+    if asked.effect_key:
+        say(f"  key {asked.effect_key}")
     for name, value in asked.args.items():
         say(f"  {terminal.one_line(name)} = {terminal.one_line(_shown(value))}")
     for step, digest in asked.evidence.items():
@@ -34,14 +38,7 @@ def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
 
 def show_commands(desk: Desk, asked: ApprovalRequest, name: str | None) -> None:
     """The commands that answer it, ready to be copied."""
-    said = {
-        "approve": (),
-        "edit": ("--set", pair(asked.args)),
-        "reject": ("--comment", "say why"),
-        "respond": ("say what to do first",),
-    }
-    for kind in asked.allowed:
-        command = desk.typed("approval", kind, asked.id, *said[kind], name=name)
+    for kind, command in commands(desk, asked, name).items():
         terminal.note(f"  {command}", style="bold" if kind == "approve" else "")
     if name is None:
         terminal.hint(f"  As {terminal.one_line(acting(name).actor)}; --as NAME answers as somebody else.")
@@ -49,12 +46,38 @@ def show_commands(desk: Desk, asked: ApprovalRequest, name: str | None) -> None:
         terminal.hint("  The password in --database is not repeated here: put it back, or set PGPASSWORD.")
 
 
+def commands(desk: Desk, asked: ApprovalRequest, name: str | None) -> dict[str, str]:
+    """The commands that answer it, by the type of the answer."""
+    said = {
+        "approve": (),
+        "edit": ("--set", pair(asked.args)),
+        "reject": ("--comment", "say how you know" if asked.kind == "doubt" else "say why"),
+        "respond": ("say what to do first",),
+    }
+    return {kind: desk.typed("approval", kind, asked.id, *said[kind], name=name) for kind in asked.allowed}
+
+
+def refuse_plain_yes(desk: Desk, asked: ApprovalRequest, name: str | None) -> None:
+    """Refuse to take a plain yes for what happened.
+
+    Raises:
+        CallerMistake: it is asked what happened; says what to type instead.
+    """
+    if asked.kind == "doubt":
+        instead = commands(desk, asked, name)
+        raise CallerMistake(
+            f"approval {asked.id} asks what happened, so a plain yes is no answer. It happened, and returned this: "
+            f"{instead['edit']} . It did not happen: {instead['reject']}"
+        )
+
+
 def answer_here(desk: Desk, asked: ApprovalRequest, name: str | None) -> bool:
     """Ask the person at the terminal until an answer is recorded; False when they leave it open."""
-    offered = "  ".join([*(_WORDS[kind] for kind in asked.allowed), "[l]eave it"])
+    words, keys = (_FOUND_OUT, _FOUND_OUT_KEYS) if asked.kind == "doubt" else (_WORDS, _KEYS)
+    offered = "  ".join([*(words[kind] for kind in asked.allowed), "[l]eave it"])
     while True:
         choice = terminal.ask(f"\n{offered} (as {terminal.one_line(acting(name).actor)})? ")
-        kind = _KEYS.get((choice or "l").lower()[:1])
+        kind = keys.get((choice or "l").lower()[:1])
         if kind not in asked.allowed:
             if choice is None or choice.lower()[:1] == "l":
                 show_commands(desk, asked, name)
@@ -77,16 +100,25 @@ def decision(made: dict[str, Any], name: str | None) -> Decision:
 
 def _made(asked: ApprovalRequest, kind: str, name: str | None) -> Decision:
     by = acting(name).actor
+    if asked.kind == "doubt":
+        return decision(_found_out(asked, kind, by), name)
     match kind:
         case "approve":
             made = asked.approve(by=by)
         case "edit":
-            made = {**asked.approve(by=by), "type": "edit", "args": {**asked.args, **_edits()}}
+            made = Decision(approval=asked.id, type="edit", by=by, args={**asked.args, **_edits()}).plain()
         case "reject":
             made = asked.reject(by=by, comment=_line("why: "))
         case _:
             made = asked.respond(_needed("what first: "), by=by)
     return decision(made, name)
+
+
+def _found_out(asked: ApprovalRequest, kind: str, by: str) -> dict[str, Any]:
+    if kind == "reject":
+        return asked.did_not_happen(by=by, comment=_line("how you know: "))
+    said = _line("what it returned (JSON; empty for nothing): ")
+    return asked.happened(by=by, result=read_pairs([f"result={said}"])["result"] if said else None)
 
 
 def _edits() -> dict[str, Any]:

@@ -126,6 +126,7 @@ def approve(
         context,
         approval,
         lambda asked, by: asked.approve(by=by, comment=comment),
+        plain_yes=True,
         name=name,
         no_run=no_run,
         artifacts=artifacts,
@@ -143,7 +144,7 @@ def reject(
     no_run: NoRun = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Do not let it run; the run ends as rejected.
+    """Do not let it run; the run ends as rejected. Asked what happened, it says: it did not.
 
     Example: gatepost approval reject apr_1a --comment "not with this vendor" --as alice
     """
@@ -174,8 +175,12 @@ def edit(
 ) -> None:
     """Let it run with other arguments. They are checked and judged by the policy before anything is recorded.
 
+    Asked what happened, it says: it happened, and returned this (--set result=…).
+
     Example: gatepost approval edit apr_1a --set controls='["sso","mfa"]' --as alice
     """
+    from gatepost.state.approval import Decision
+
     changes = read_pairs(pairs or [])
     whole = read_object(args, what="--args") if args is not None else None
     if not changes and whole is None:
@@ -183,7 +188,7 @@ def edit(
 
     def answer(asked: ApprovalRequest, by: str) -> dict[str, Any]:
         wanted = {**(asked.args if whole is None else whole), **changes}
-        return {**asked.approve(by=by, comment=comment), "type": "edit", "args": wanted}
+        return Decision(approval=asked.id, type="edit", by=by, comment=comment, args=wanted).plain()
 
     _answer(context, approval, answer, name=name, no_run=no_run, artifacts=artifacts)
 
@@ -209,9 +214,17 @@ def respond(
 
 
 def _answer(
-    context: typer.Context, approval: str, answer: Answer, *, name: str | None, no_run: bool, artifacts: Path
+    context: typer.Context,
+    approval: str,
+    answer: Answer,
+    *,
+    name: str | None,
+    no_run: bool,
+    artifacts: Path,
+    plain_yes: bool = False,
 ) -> None:
     from gatepost.service.cli.answer import decision as decided
+    from gatepost.service.cli.answer import refuse_plain_yes
     from gatepost.service.cli.carry import Manner, carry_on
     from gatepost.state.approval import ApprovalRequest
 
@@ -219,7 +232,10 @@ def _answer(
     with opened(context) as desk:
         row = desk.run(_row(desk, approval))
         desk.knows(row)
-        decision = decided(answer(ApprovalRequest.model_validate(row["request"]), acting(name).actor), name)
+        asked = ApprovalRequest.model_validate(row["request"])
+        if plain_yes:
+            refuse_plain_yes(desk, asked, name)
+        decision = decided(answer(asked, acting(name).actor), name)
         recorded = desk.graph.decide(decision, going_on=not no_run)
         if recorded.repeated and _is_old_news(desk, row["run_id"], recorded):
             return

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from gatepost.graph.compiled import GatepostGraph
     from gatepost.graph.context import RunContext
     from gatepost.graph.difference import Change, difference
+    from gatepost.nodes.decorator import tool
+    from gatepost.nodes.failure import NotDone
     from gatepost.nodes.policy import Policy
-    from gatepost.nodes.tool import EffectContext, Finding, Retry, Tool, tool
+    from gatepost.nodes.tool import EffectContext, Finding, Retry, Tool, Undone
     from gatepost.nodes.workflow import Conclusion, Ending, FixedPlan, Response, Situation, Strategy, Workflow
     from gatepost.state.approval import ApprovalRequest, Decision
     from gatepost.state.artifact import Artifact
@@ -42,6 +44,7 @@ __all__ = [
     "FixedPlan",
     "GatepostGraph",
     "Lease",
+    "NotDone",
     "Plan",
     "Policy",
     "Response",
@@ -53,6 +56,7 @@ __all__ = [
     "StepStatus",
     "Strategy",
     "Tool",
+    "Undone",
     "Workflow",
     "__version__",
     "build_graph",
@@ -69,12 +73,14 @@ _HOMES = {
     "graph.compiled": ("GatepostGraph",),
     "graph.context": ("RunContext",),
     "graph.difference": ("Change", "difference"),
+    "nodes.decorator": ("tool",),
+    "nodes.failure": ("NotDone",),
     "nodes.policy": ("Policy",),
-    "state.checkpoints": ("Every",),
-    "nodes.tool": ("EffectContext", "Finding", "Retry", "Tool", "tool"),
+    "nodes.tool": ("EffectContext", "Finding", "Retry", "Tool", "Undone"),
     "nodes.workflow": ("Conclusion", "Ending", "FixedPlan", "Response", "Situation", "Strategy", "Workflow"),
     "state.approval": ("ApprovalRequest", "Decision"),
     "state.artifact": ("Artifact",),
+    "state.checkpoints": ("Every",),
     "state.plan": ("Condition", "Plan", "Step"),
     "state.reference": ("ref",),
     "state.status": ("RunStatus", "StepStatus"),

@@ -77,6 +77,24 @@ def test_edited_action_is_what_runs(shell: Shell) -> None:
     assert [what for _, what in shell.booked()] == ["bob:1:sso,mfa"]
 
 
+def test_what_happened_is_no_question_of_yes_or_no(shell: Shell) -> None:
+    for run in ("r1", "r2"):
+        shell.run("--policy", "allow.cedar", "run", "--goal", "vanish", "--id", run)
+    asked = shell.question("r1")
+    refused = shell.run("approval", "approve", asked)
+    assert (refused.code, refused.out) == (2, "")
+    assert "a plain yes is no answer" in refused.err
+    assert f"approval edit {asked} --set result=" in refused.err
+    assert f"approval reject {asked}" in refused.err
+    wrong = shell.run("approval", "edit", asked, "--set", "result=7")
+    assert (wrong.code, "returned something else than it declares" in wrong.err) == (2, True)
+    said = shell.run("approval", "edit", asked, "--set", 'result={"word": "gone"}')
+    assert (said.code, said.lines[:2]) == (0, ["[resume] answer_received", "[step] vanish=gone"])
+    said = shell.run("approval", "reject", shell.question("r2"))
+    assert (said.code, said.lines[0]) == (4, "[resume] answer_received")
+    assert len(shell.booked()) == 2
+
+
 def test_answer_may_be_carried_out_by_somebody_else(shell: Shell) -> None:
     shell.run("run", "--goal", "sell", "--id", "r1")
     recorded = shell.run("approval", "approve", shell.question("r1"), "--as", "alice", "--no-run")

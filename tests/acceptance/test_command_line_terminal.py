@@ -73,6 +73,23 @@ def test_killed_at_the_question_it_can_be_answered_elsewhere_at_once(shell: Shel
 # asked at the terminal
 
 
+def test_what_happened_can_be_told_right_here(shell: Shell) -> None:
+    (shell.folder / "all.cedar").write_text("permit (principal, action, resource);")
+    with shell.terminal("--policy", "all.cedar", "run", "--goal", "vanish", "--id", "r1") as terminal:
+        terminal.until("it [h]appened  it did [n]ot happen  [l]eave it (as ")
+        terminal.type("a")
+        terminal.until("[l]eave it (as ")
+        terminal.type("h")
+        terminal.until("what it returned (JSON; empty for nothing): ")
+        terminal.type("7")
+        terminal.until("returned something else than it declares")
+        terminal.type("h")
+        terminal.until("what it returned (JSON; empty for nothing): ")
+        terminal.type('{"word": "gone"}')
+        terminal.until("[step] vanish=gone")
+        assert terminal.end() == 0
+
+
 def test_person_asks_for_more_and_then_approves(shell: Shell) -> None:
     with shell.terminal("--as", "alice", "run", "--goal", "sell", "--id", "r1") as terminal:
         started = terminal.until(f"{OFFER}alice)? ")

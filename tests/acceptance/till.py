@@ -95,6 +95,13 @@ def dawdle(ctx: EffectContext) -> str:
     return "done"
 
 
+@tool(effect="write", on_doubt="ask", label="word")
+def vanish(ctx: EffectContext) -> dict[str, str]:
+    """Ring the till, and let nobody see how it ended."""
+    _booked(ctx, "vanish")
+    raise TimeoutError
+
+
 class Haggling:
     """Plans one sale, and another one, with another step, whenever a person asks for something else first."""
 
@@ -142,7 +149,7 @@ def _step(name: str, **args: bool) -> Step:
     return Step(id=name, tool=name, args=dict(given))
 
 
-TOOLS = (look, suspect, book, curse, stumble, linger, dawdle)
+TOOLS = (look, suspect, book, curse, stumble, linger, dawdle, vanish)
 WORKFLOWS = [
     Workflow(name="sell", goals=("sell",), strategy=Haggling(), tools=TOOLS, conclude=receipt),
     _fixed("sell to nobody", _step("look", fit=False), _book("book", when=Condition(ref="look#/fit", value=True))),
@@ -151,4 +158,5 @@ WORKFLOWS = [
     _fixed("stumble", _step("stumble")),
     _fixed("linger", _step("linger")),
     _fixed("dawdle", _step("dawdle")),
+    _fixed("vanish", _step("vanish")),
 ]

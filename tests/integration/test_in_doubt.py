@@ -8,21 +8,37 @@ import asyncio
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 from tests.integration.conftest import Stubborn
 
-from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Retry, Step, Workflow, tool
+from gatepost import (
+    EffectContext,
+    FixedPlan,
+    GatepostGraph,
+    Lease,
+    NotDone,
+    Plan,
+    Policy,
+    Retry,
+    Step,
+    Workflow,
+    build_graph,
+    open_checkpointer,
+    tool,
+)
 from gatepost.state.approval import decision_of
-from gatepost.state.errors import InvalidDecision
+from gatepost.state.errors import InvalidDecision, RunOwned
 
 ALL = Policy('@id("all") permit (principal, action, resource);')
 ASK_TO_CHARGE = Policy("""
 @id("rest") permit (principal, action == Action::"run", resource) unless { context.tool == "charge" };
 @id("decide") permit (principal, action == Action::"decide", resource);
 """)
+SOON = timedelta(milliseconds=20)
 ONCE = Retry(attempts=3, first=timedelta(milliseconds=1), longest=timedelta(milliseconds=2))
 
 
@@ -61,8 +77,8 @@ def provider() -> Provider:
 def _graph(
     build: Callable[..., GatepostGraph], provider: Provider, on_doubt: str, *more: Step, policy: Policy = ALL
 ) -> GatepostGraph:
-    lookup = provider.look_up if on_doubt == "lookup" else None
-    send = tool(effect="write", on_doubt=on_doubt, name="send", retry=ONCE, lookup=lookup)(provider.send)
+    how: Any = {"lookup": provider.look_up, "settle": SOON, "timeout": SOON} if on_doubt == "lookup" else {}
+    send = tool(effect="write", on_doubt=on_doubt, name="send", retry=ONCE, **how)(provider.send)
 
     @tool(effect="read", retry=Retry(attempts=1))
     def fail() -> str:
@@ -100,11 +116,12 @@ def test_a_call_whose_end_nobody_saw_asks_a_person_and_is_not_repeated(
 @pytest.mark.parametrize(
     ("answer", "status", "output"),
     [
-        (lambda asked: asked.approve(by="alice"), "succeeded", None),
-        (lambda asked: asked.edit(by="alice", result="sent x, says the bank"), "succeeded", "sent x, says the bank"),
+        (lambda asked: asked.happened(by="alice", result="says the bank"), "succeeded", "says the bank"),
+        (lambda asked: asked.edit(by="alice", result="says the bank"), "succeeded", "says the bank"),
+        (lambda asked: asked.did_not_happen(by="alice"), "failed", None),
         (lambda asked: asked.reject(by="alice"), "failed", None),
     ],
-    ids=["it happened", "it happened, with this result", "it did not happen"],
+    ids=["it happened", "as an edit", "it did not happen", "as a rejection"],
 )
 def test_a_person_says_what_happened(
     build: Any, shop: Any, owner: Any, provider: Provider, answer: Any, status: str, output: Any
@@ -127,14 +144,17 @@ def test_doubt_takes_no_other_answer(build: Any, shop: Any, provider: Provider) 
     shop.graph = _graph(build, provider, "ask")
     asked = shop.graph.invoke({"goal": "w"}, shop.config())["approval"]
     for answer in (
+        {"approval": asked.id, "type": "approve", "by": "alice"},
         asked.respond("try again", by="alice"),
-        {**asked.approve(by="alice"), "type": "edit", "args": {"result": 7}},
-        {**asked.approve(by="alice"), "type": "edit", "args": {}},
-        {**asked.approve(by="alice"), "type": "edit", "args": {"result": "x", "what": "y"}},
+        asked.happened(by="alice"),
+        asked.happened(by="alice", result=7),
+        {**asked.happened(by="alice"), "args": {}},
+        {**asked.happened(by="alice"), "args": {"result": "x", "what": "y"}},
     ):
         with pytest.raises(InvalidDecision):
             shop.answer(answer)
-    assert shop.answer(asked.approve(by="alice"))["status"] == "succeeded"
+    assert asked.allowed == ("edit", "reject")
+    assert shop.answer(asked.happened(by="alice", result="x"))["status"] == "succeeded"
 
 
 def test_no_clock_turns_doubt_into_try_again(
@@ -155,7 +175,7 @@ def test_a_run_that_fails_elsewhere_still_asks_what_happened(
     shop.graph = _graph(build, provider, "ask", Step(id="fail", tool="fail"))
     result = shop.graph.invoke({"goal": "w"}, shop.config())
     assert (result["status"], result["approval"].kind) == ("blocked", "doubt")
-    result = shop.answer(result["approval"].approve(by="alice"))
+    result = shop.answer(result["approval"].happened(by="alice", result="x"))
     assert (result["status"], result["steps"]["send"]["status"]) == ("failed", "succeeded")
     assert "step fail failed" in result["outcome"]["reason"]
 
@@ -173,7 +193,7 @@ def test_a_no_and_a_wish_at_once_do_not_end_a_run_in_doubt(
     shop.graph.decide(decision_of(asked["b"].respond("something else", by="bob")))
     result = shop.graph.invoke(None, shop.config())
     assert (result["status"], [one.kind for one in result["approvals"]]) == ("blocked", ["doubt"])
-    assert shop.answer(asked["send"].approve(by="alice"))["status"] == "rejected"
+    assert shop.answer(asked["send"].happened(by="alice", result="x"))["status"] == "rejected"
 
 
 # after a crash
@@ -193,10 +213,16 @@ def _cut_off(graph: GatepostGraph, config: Any, inside: threading.Event) -> None
 class Hangs:
     """Books, then hangs the first time."""
 
-    def __init__(self, build: Callable[..., GatepostGraph], on_doubt: str, *, books: bool = True) -> None:
+    def __init__(
+        self, build: Callable[..., GatepostGraph], on_doubt: str, *, books: bool = True, **declared: Any
+    ) -> None:
         self.inside = threading.Event()
         self.calls: list[str] = []
         self.booked: set[str] = set()
+        self.late: list[str] = []
+        """Requests that arrive only after the first look-up."""
+        self.looked = 0
+        self.asked = threading.Event()
 
         async def send(ctx: EffectContext) -> str:
             self.calls.append(ctx.idempotency_key)
@@ -208,12 +234,17 @@ class Hangs:
             return "sent"
 
         def look_up(ctx: EffectContext) -> str | None:
-            return "found" if ctx.idempotency_key in self.booked else None
+            self.looked += 1
+            self.asked.set()
+            found = "found" if ctx.idempotency_key in self.booked else None
+            self.booked.update(self.late)
+            return found
 
-        lookup = look_up if on_doubt == "lookup" else None
-        declared = tool(effect="write", on_doubt=on_doubt, lookup=lookup)(send)
+        if on_doubt == "lookup":
+            declared = {"lookup": look_up, "settle": SOON, "timeout": timedelta(seconds=0.2), **declared}
+        sends = tool(effect="write", on_doubt=on_doubt, **declared)(send)
         plan = Plan(steps=(Step(id="send", tool="send"),))
-        self.graph = build([Workflow(name="w", goals=("w",), strategy=FixedPlan(plan), tools=(declared,))], policy=ALL)
+        self.graph = build([Workflow(name="w", goals=("w",), strategy=FixedPlan(plan), tools=(sends,))], policy=ALL)
 
 
 @pytest.mark.parametrize(
@@ -245,8 +276,90 @@ def test_a_call_that_was_cut_off_and_cannot_be_asked_about_is_a_persons_matter(
     assert (result["status"], result["approval"].kind, len(hangs.calls)) == ("blocked", "doubt", 1)
     assert "cut off" in result["approval"].reasons[0]
     shop.graph = hangs.graph
-    assert shop.answer(result["approval"].approve(by="alice"))["status"] == "succeeded"
+    assert shop.answer(result["approval"].happened(by="alice", result="sent"))["status"] == "succeeded"
     assert len(hangs.calls) == 1
+
+
+def test_a_request_that_arrives_after_the_look_up_is_not_made_twice(build: Any, shop: Any, owner: Any) -> None:
+    """The first look-up finds nothing, because the request is still on its way."""
+    hangs = Hangs(build, "lookup", books=False)
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    hangs.late = list(hangs.calls)
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], result["steps"]["send"]["output"]) == ("succeeded", "found")
+    assert (len(hangs.calls), hangs.looked) == (1, 2)
+
+
+def test_a_no_that_may_not_be_believed_for_long_is_a_persons_matter(
+    gatepost_graph: Any, gatepost_database: Any, shop: Any
+) -> None:
+    hangs = Hangs(gatepost_graph, "lookup", books=False, settle=timedelta(hours=1))
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    gatepost_database.clock.shift(timedelta(minutes=58))
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], result["approval"].kind, len(hangs.calls)) == ("blocked", "doubt", 1)
+    assert "found nothing, which proves nothing before" in result["approval"].reasons[0]
+
+
+def test_a_no_is_believed_once_the_request_can_no_longer_arrive(
+    gatepost_graph: Any, gatepost_database: Any, shop: Any
+) -> None:
+    hangs = Hangs(gatepost_graph, "lookup", books=False, settle=timedelta(hours=1))
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    gatepost_database.clock.shift(timedelta(hours=1, seconds=1))
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], len(hangs.calls), hangs.looked) == ("succeeded", 2, 1)
+
+
+def test_whoever_waits_to_believe_a_no_keeps_the_run(town: Any, shop: Any, owner: Any) -> None:
+    short = Lease(ttl=timedelta(seconds=0.3), wait=False)
+    with open_checkpointer(town.url, lease=short, migrate=False) as checkpointer:
+        build = partial(build_graph, checkpointer=checkpointer)
+        hangs = Hangs(build, "lookup", books=False, settle=timedelta(seconds=1))
+        _cut_off(hangs.graph, shop.config(), hangs.inside)
+
+        async def race() -> Any:
+            waiting = asyncio.ensure_future(hangs.graph.ainvoke(None, shop.config()))
+            await asyncio.to_thread(hangs.asked.wait, 20)
+            epochs = {owner.run(shop.run())["epoch"]}
+            while not waiting.done():
+                epochs.add(owner.run(shop.run())["epoch"])
+                with pytest.raises(RunOwned):
+                    await checkpointer.runs._take(shop.run(), "local", "a thief")
+                await asyncio.wait({waiting}, timeout=0.2)
+            return await waiting, epochs
+
+        result, epochs = asyncio.run(race())
+    assert (result["status"], len(hangs.calls), len(epochs)) == ("succeeded", 2, 1)
+
+
+def test_past_the_providers_window_nothing_is_sent_again(
+    gatepost_graph: Any, gatepost_database: Any, shop: Any
+) -> None:
+    hangs = Hangs(gatepost_graph, "retry", window=timedelta(hours=24))
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    gatepost_database.clock.shift(timedelta(hours=24) - timedelta(seconds=29))  # 30 s is the timeout of a call
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], result["approval"].kind, len(hangs.calls)) == ("blocked", "doubt", 1)
+    assert "remembers a key for 1 day" in result["approval"].reasons[0]
+
+
+def test_within_the_providers_window_it_is_sent_again(gatepost_graph: Any, gatepost_database: Any, shop: Any) -> None:
+    hangs = Hangs(gatepost_graph, "retry", window=timedelta(hours=24))
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    gatepost_database.clock.shift(timedelta(hours=23))
+    assert hangs.graph.invoke(None, shop.config())["status"] == "succeeded"
+    assert len(hangs.calls) == 2
+
+
+def test_a_policy_that_changed_its_mind_does_not_make_a_call_unmade(build: Any, shop: Any, owner: Any) -> None:
+    hangs = Hangs(build, "retry")
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    forbids = Policy('@id("no") forbid (principal, action == Action::"run", resource);')
+    object.__setattr__(hangs.graph.equipment, "policy", forbids)
+    result = hangs.graph.invoke(None, shop.config())
+    assert (result["status"], result["approval"].kind, len(hangs.calls)) == ("blocked", "doubt", 1)
+    assert "but an earlier attempt was cut off" in result["approval"].reasons[0]
 
 
 @pytest.mark.parametrize("on_doubt", ["retry", "ask", "lookup"])
@@ -330,3 +443,43 @@ def test_a_definite_no_is_a_failure_and_no_doubt(
     assert result["steps"]["send"]["failure"]["kind"] == kind
     (effect,) = owner.effects(shop.run())
     assert (effect["state"], effect["attempts"]) == ("failed", calls)
+
+
+@pytest.mark.parametrize("on_doubt", ["ask", "retry"])
+def test_a_no_to_the_second_attempt_says_nothing_about_the_first(
+    build: Any, shop: Any, owner: Any, provider: Provider, on_doubt: str
+) -> None:
+    provider.answers = [TimeoutError(), _refusal(401)]
+    result = _graph(build, provider, on_doubt).invoke({"goal": "w"}, shop.config())
+    assert (result["status"], result["approval"].kind) == ("blocked", "doubt")
+    assert len(provider.calls) == {"ask": 1, "retry": 2}[on_doubt]
+
+
+@pytest.mark.parametrize("on_doubt", ["ask", "retry", "lookup"])
+@pytest.mark.parametrize(
+    ("error", "calls", "kind"),
+    [
+        (NotDone("the card is blocked"), 1, "validation"),
+        (NotDone("busy", again=True), 3, "transient"),
+        (NotDone("slowly", retry_after=timedelta(0)), 3, "throttled"),
+    ],
+)
+def test_a_tool_can_say_that_nothing_was_done(
+    build: Any, shop: Any, owner: Any, provider: Provider, error: Exception, calls: int, kind: str, on_doubt: str
+) -> None:
+    provider.before_booking = error
+    result = _graph(build, provider, on_doubt).invoke({"goal": "w"}, shop.config())
+    assert (result["status"], len(provider.calls)) == ("failed", calls)
+    assert result["steps"]["send"]["failure"]["kind"] == kind
+    (effect,) = owner.effects(shop.run())
+    assert (effect["state"], effect["attempts"]) == ("failed", calls)
+
+
+def test_a_look_up_has_the_last_word_where_no_attempt_is_left(
+    build: Any, shop: Any, owner: Any, provider: Provider
+) -> None:
+    """A bug in the tool is not tried again, but whether it had sent anything can be looked up."""
+    provider.before_booking = ValueError("a bug")
+    result = _graph(build, provider, "lookup").invoke({"goal": "w"}, shop.config())
+    assert (result["status"], result["steps"]["send"]["failure"]["kind"]) == ("failed", "bug")
+    assert (len(provider.calls), len(provider.asked)) == (1, 2)

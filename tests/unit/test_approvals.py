@@ -138,8 +138,8 @@ def test_payload_is_what_langchain_inboxes_read() -> None:
 
 
 def test_payload_of_a_doubt_does_not_offer_what_cannot_be_answered() -> None:
-    doubt = ASKED.model_copy(update={"kind": "doubt", "allowed": ("approve", "edit", "reject")})
-    assert doubt.payload()["review_configs"][0]["allowed_decisions"] == ["approve", "edit", "reject"]
+    doubt = ASKED.model_copy(update={"kind": "doubt", "allowed": ("edit", "reject")})
+    assert doubt.payload()["review_configs"][0]["allowed_decisions"] == ["edit", "reject"]
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,37 @@ def test_payload_of_a_doubt_does_not_offer_what_cannot_be_answered() -> None:
         pytest.param(ASKED.model_copy(update={"reasons": ()}), ["the policy asks"], id="no reasons"),
         pytest.param(
             ASKED.model_copy(update={"kind": "doubt"}),
-            ["nobody saw how it ended", "Find out", "approve: it happened", "reject: it did not happen"],
+            ["nobody saw how it ended", "Find out", "it happened, and what it returned", "it did not happen"],
             id="doubt",
+        ),
+        pytest.param(
+            ASKED.model_copy(update={"kind": "doubt", "tool": "refund", "undoes": "charge"}),
+            ["called refund (write), to undo charge, and nobody saw"],
+            id="doubt about an undo",
+        ),
+        pytest.param(
+            ASKED.model_copy(update={"undo": "refund"}), ["refund would undo it, and is approved with it"], id="undo"
+        ),
+        pytest.param(
+            ASKED.model_copy(update={"purpose": "compensate", "tool": "refund", "undoes": "charge"}),
+            ["Step charge is to be undone: charge by refund (write)"],
+            id="to undo",
         ),
     ],
 )
 def test_a_person_is_told_what_is_asked_and_why(request_: ApprovalRequest, words: list[str]) -> None:
     assert all(word in request_.describe() for word in words)
+
+
+def test_a_plain_yes_is_no_answer_to_what_happened_and_a_finding_none_to_may_it_run() -> None:
+    doubt = ASKED.model_copy(update={"kind": "doubt", "args": {"result": None}})
+    with pytest.raises(InvalidDecision, match=r"a plain yes is no answer.*happened\(by=…, result=…\)"):
+        doubt.approve(by="alice")
+    assert decision_of(doubt.happened(by="alice", result="r_7")).args == {"result": "r_7"}
+    assert decision_of(doubt.did_not_happen(by="alice")).type == "reject"
+    for answer in (ASKED.happened, ASKED.did_not_happen):
+        with pytest.raises(InvalidDecision, match="asks whether charge may run, not what happened"):
+            answer(by="alice")
 
 
 def test_request_is_the_same_after_a_round_trip_through_a_channel() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost import Retry
+from gatepost import NotDone, Retry
 from gatepost.nodes.failure import RETRIED, classify
 from gatepost.nodes.protocol import pause_seconds
 from gatepost.nodes.tool import InvalidArguments, InvalidResult
@@ -60,6 +60,9 @@ CLASSES: list[Any] = [
     pytest.param(ConnectionResetError("reset"), "transient", MAYBE, id="reset"),
     pytest.param(BrokenPipeError("pipe"), "transient", MAYBE, id="broken pipe"),
     pytest.param(psycopg.OperationalError("gone"), "transient", MAYBE, id="database gone"),
+    pytest.param(NotDone("x"), "validation", CERTAIN, id="says so itself"),
+    pytest.param(NotDone("x", again=True), "transient", CERTAIN, id="says so itself, and that it may be tried again"),
+    pytest.param(NotDone("x", retry_after=timedelta(seconds=9)), "throttled", CERTAIN, id="and when"),
     pytest.param(InvalidArguments("x"), "validation", CERTAIN, id="arguments"),
     pytest.param(InvalidResult("x"), "validation", MAYBE, id="it happened, but said something odd"),
     pytest.param(InvalidValue("x"), "validation", MAYBE, id="it happened, but said something unstorable"),
@@ -100,6 +103,11 @@ def test_retry_after_is_kept_when_it_is_a_number_of_seconds(header: str, seconds
     failure, _ = classify(status(429, {"Retry-After": header}))
     assert failure.retry_after == seconds
     json.dumps(failure.plain(), allow_nan=False)
+
+
+def test_a_tool_may_say_when_it_may_be_tried_again() -> None:
+    assert classify(NotDone("x", retry_after=timedelta(seconds=9)))[0].retry_after == 9
+    assert classify(NotDone("x", retry_after=timedelta(seconds=-9)))[0].retry_after == 0
 
 
 def test_retry_after_is_missing_where_the_provider_says_nothing() -> None:

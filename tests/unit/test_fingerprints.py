@@ -107,7 +107,13 @@ def test_approval_digest_covers_every_field(field: str) -> None:
 
 
 def test_approval_digest_has_no_field_besides() -> None:
-    assert set(inspect.signature(digest_of_action).parameters) == set(ACTION)
+    assert set(inspect.signature(digest_of_action).parameters) == {*ACTION, "undo"}
+
+
+def test_approval_digest_says_which_undo_it_covers_and_is_what_it_was_where_there_is_none() -> None:
+    found = [digest_of_action(**ACTION, undo=undo) for undo in (None, "refund", "refund_half")]
+    assert len(set(found)) == 3
+    assert found[0] == digest_of_action(**ACTION)
 
 
 def shuffled(value: Any, dice: random.Random) -> Any:

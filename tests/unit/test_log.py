@@ -15,9 +15,7 @@ from gatepost.state.status import StepStatus
 from gatepost.state.step import Failure, StepRecord
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-QUIET = frozenset(
-    {StepStatus.PENDING, StepStatus.READY, StepStatus.RUNNING, StepStatus.CANCELLED, StepStatus.COMPENSATING}
-)
+QUIET = frozenset({StepStatus.PENDING, StepStatus.READY, StepStatus.RUNNING, StepStatus.CANCELLED})
 
 
 def row(seq: int, *nodes: str, then: str = "policy_gate", status: str = "running", reason: str = "") -> dict[str, Any]:
@@ -122,6 +120,7 @@ def test_whoever_comes_late_prints_the_end_of_the_same_log(cut: int) -> None:
         (StepStatus.SKIPPED, {"reason": "no need"}, "skipped(no need)"),
         (StepStatus.IN_DOUBT, {"reason": "cut off"}, "in_doubt(cut off)"),
         (StepStatus.WAITING, {"reason": "a timer"}, "waiting(a timer)"),
+        (StepStatus.COMPENSATING, {"reason": "may it be undone?"}, "compensating(may it be undone?)"),
         (StepStatus.COMPENSATED, {"reason": "undone"}, "compensated"),
         (StepStatus.COMPENSATION_FAILED, {"reason": "stuck"}, "compensation_failed(stuck)"),
     ],
@@ -162,6 +161,15 @@ def test_answer_about_doubt() -> None:
     log = RunLog("r1")
     log.skip([record("pay", StepStatus.IN_DOUBT)])
     assert lines(change(1, "pay", StepStatus.SUCCEEDED), log=log) == ["[resume] answer_received", "[step] pay=ok"]
+
+
+def test_answer_about_an_undo() -> None:
+    log = RunLog("r1")
+    log.skip([record("pay", StepStatus.COMPENSATING, reason="cut off")])
+    assert lines(change(1, "pay", StepStatus.COMPENSATED), log=log) == [
+        "[resume] answer_received",
+        "[step] pay=compensated",
+    ]
 
 
 def test_step_that_stays_blocked_was_not_answered() -> None:

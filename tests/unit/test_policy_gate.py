@@ -225,7 +225,7 @@ def test_doubt_becomes_a_question_and_the_run_waits_for_it() -> None:
     run.gate(run.answer(run.asked().approve(by="alice")))
     run.went("a", StepStatus.IN_DOUBT, reason="cut off")
     assert run.gate() == "approval"
-    assert (run.asked().kind, run.asked().allowed) == ("doubt", ("approve", "edit", "reject"))
+    assert (run.asked().kind, run.asked().allowed) == ("doubt", ("edit", "reject"))
     assert run.gate() == "approval"  # and it is asked once
 
 
@@ -239,7 +239,22 @@ def test_neither_a_failure_nor_a_wanted_plan_beside_it_ends_a_run_that_is_in_dou
     assert run.gate({"kind": "replan", "step": "c", "text": "new facts"}) == "approval"
     assert run.state["planning"] is None
     assert run.session.status is RunStatus.BLOCKED
-    assert run.gate(run.answer(run.asked().approve(by="alice"))) == "finalizer"
+    assert run.gate(run.answer(run.asked().happened(by="alice", result="paid"))) == "finalizer"
+
+
+def test_an_answer_about_doubt_that_the_tool_cannot_have_given_is_asked_about_again() -> None:
+    """A recorded answer of another time: the door would have refused it."""
+    run = Run(step("a", uses="pay"))
+    run.gate()
+    run.gate(run.answer(run.asked().approve(by="alice")))
+    run.went("a", StepStatus.IN_DOUBT, reason="cut off")
+    run.gate()
+    first = run.asked()
+    run.session.seq += 1
+    assert run.gate(run.answer(first.happened(by="alice", result=7))) == "approval"
+    assert run.asked().id != first.id
+    assert "The answer of alice cannot be used" in run.asked().reasons[0]
+    assert run.status("a") is StepStatus.IN_DOUBT
 
 
 def test_an_end_takes_back_its_questions() -> None:

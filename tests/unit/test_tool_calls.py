@@ -124,7 +124,7 @@ async def afind(ctx: EffectContext, to: str, amount: Decimal) -> str | None:
 
 @pytest.mark.parametrize("lookup", [find, afind], ids=["sync", "async"])
 def test_look_up_is_asked_with_the_context_and_the_same_arguments(lookup: Callable[..., Any]) -> None:
-    @tool(effect="write", on_doubt="lookup", lookup=lookup)
+    @tool(effect="write", on_doubt="lookup", lookup=lookup, settle=SOON)
     def send(to: str, amount: Decimal = Decimal(1)) -> str:
         raise AssertionError(f"a look-up sends nothing: {to} {amount}")
 
@@ -136,7 +136,7 @@ def test_look_up_that_hangs_is_given_up() -> None:
     async def hang(_ctx: EffectContext) -> None:
         await asyncio.Event().wait()
 
-    @tool(effect="write", on_doubt="lookup", lookup=hang, timeout=SOON)
+    @tool(effect="write", on_doubt="lookup", lookup=hang, timeout=SOON, settle=SOON)
     def send() -> None: ...
 
     with pytest.raises(TimeoutError):

@@ -27,6 +27,27 @@ def plain(name: str) -> str:
     return name
 
 
+class Nowhere: ...
+
+
+def lost(name: "Elsewhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821, UP037
+def shy(_name: str) -> None: ...
+def strange(thing: Nowhere) -> None: ...
+def odd() -> Nowhere: ...  # type: ignore[empty-body]
+def find(ctx: EffectContext, name: str) -> str | None: ...
+
+
+@tool(effect="read")
+def harmless(name: str) -> None: ...
+@tool(effect="write")
+def refund(name: str, cents: int) -> None: ...
+@tool(effect="write")
+def ship(ctx: EffectContext, name: str, note: str = "undone") -> None: ...
+
+
+SECOND = timedelta(seconds=1)
+LOOKUP: dict[str, Any] = {"on_doubt": "lookup", "lookup": find, "settle": SECOND}
+RETRIED: dict[str, Any] = {"on_doubt": "retry"}
 BROKEN: list[Any] = [
     pytest.param(untyped, {}, "'untyped': parameter 'name' needs a name and a type annotation", id="no annotation"),
     pytest.param(silent, {}, "'silent': say what it returns", id="no return annotation"),
@@ -36,6 +57,35 @@ BROKEN: list[Any] = [
     pytest.param(plain, {"on_doubt": "lookup"}, "on_doubt='lookup' needs lookup=", id="look-up without a look-up"),
     pytest.param(plain, {"on_doubt": "transaction"}, "not supported yet; use 'lookup' or 'ask'", id="transaction"),
     pytest.param(plain, {"effect": "harmless"}, "'harmless' is none of 'read', 'write', 'irreversible'", id="effect"),
+    pytest.param(plain, {"effect": "wrtie"}, "'wrtie' is none of", id="effect with a slip"),
+    pytest.param(plain, {"effect": ["write"]}, "['write'] is none of", id="effect that is no text"),
+    pytest.param(plain, {"retry": 3}, "retry=3 is no Retry: Retry(attempts=3)", id="retry as a number"),
+    pytest.param(plain, {"timeout": 30}, "timeout=30 is no length of time", id="timeout as a number"),
+    pytest.param(plain, {"timeout": timedelta(0)}, "timeout=datetime.timedelta(0) is no length", id="no timeout"),
+    pytest.param(plain, {"timeout": None}, "timeout=None is no length of time", id="without a timeout"),
+    pytest.param(plain, {"label": 7}, "label=7 is no text", id="label"),
+    pytest.param(plain, {"version": 2}, "version=2 is no text", id="version as a number"),
+    pytest.param(plain, {"name": ""}, "no function with a name", id="no name"),
+    pytest.param(Nowhere, {}, "no function with a name", id="a class"),
+    pytest.param(lost, {}, "an annotation cannot be read", id="annotation from nowhere"),
+    pytest.param(shy, {}, "'_name' starts with an underscore", id="argument that no plan names"),
+    pytest.param(strange, {}, "its arguments cannot be checked", id="type that pydantic does not know"),
+    pytest.param(odd, {}, "its result cannot be checked", id="result that pydantic does not know"),
+    pytest.param(plain, LOOKUP | {"settle": None}, "needs settle=(a timedelta)", id="look-up without a settle time"),
+    pytest.param(plain, LOOKUP | {"settle": 5}, "settle=5 is no length of time", id="settle as a number"),
+    pytest.param(plain, LOOKUP | {"settle": -SECOND}, "is no length of time", id="settle before the call"),
+    pytest.param(plain, LOOKUP | {"lookup": "find"}, "lookup='find' is no function", id="look-up as a text"),
+    pytest.param(plain, LOOKUP | {"lookup": lambda ctx: None}, "lookup(ctx, name): got an unexpected", id="look-up"),
+    pytest.param(plain, {"lookup": find}, "lookup= goes with on_doubt='lookup'; this is 'ask'", id="unused look-up"),
+    pytest.param(plain, {"settle": SECOND}, "settle= goes with on_doubt='lookup'", id="unused settle"),
+    pytest.param(plain, {"window": SECOND}, "window= goes with on_doubt='retry'; this is 'ask'", id="unused window"),
+    pytest.param(plain, RETRIED | {"window": 24}, "window=24 is no length of time", id="window as a number"),
+    pytest.param(plain, RETRIED | {"window": SECOND}, "is not longer than timeout=", id="window within a call"),
+    pytest.param(plain, {"compensate": plain}, "compensate=plain is no tool", id="undo as a plain function"),
+    pytest.param(plain, {"compensate": "undo"}, "compensate='undo' is no tool", id="undo as a text"),
+    pytest.param(plain, {"compensate": harmless}, "its undo 'harmless' is a read", id="undo that does nothing"),
+    pytest.param(plain, {"compensate": refund}, "'refund' needs cents, which 'plain' does not take", id="undo"),
+    pytest.param(plain, {"compensate": ship, "effect": "read"}, "a read leaves nothing to undo", id="undo of a read"),
     pytest.param(
         plain, {"on_doubt": "guess"}, "'guess' is none of 'retry', 'lookup', 'transaction', 'ask'", id="doubt"
     ),
@@ -236,6 +286,24 @@ def test_randomness_repeats_when_a_step_is_replayed() -> None:
     context = EffectContext(idempotency_key="eff_1", run_id="r", step_id="s", tenant="local", now=NOON, seed=7)
     assert context.random.random() == context.random.random()
     assert context.attempt == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"attempts": 0}, {"attempts": True}, {"attempts": 2.0}, {"first": 1}, {"longest": -SECOND}],
+    ids=lambda given: str(next(iter(given))),
+)
+def test_retry_that_cannot_work_is_refused_when_it_is_made(given: dict[str, Any]) -> None:
+    with pytest.raises(ToolMistake, match=rf"^Retry\({next(iter(given))}="):
+        Retry(**given)
+
+
+def test_undo_gets_those_of_the_arguments_that_it_takes() -> None:
+    @tool(effect="write", compensate=ship)
+    def sell(name: str, price: Decimal) -> str: ...  # type: ignore[empty-body]
+
+    assert sell.undo == "ship"
+    assert sell.undo_arguments(sell.normalise({"name": "tea", "price": 1})) == {"name": "tea", "note": "undone"}
 
 
 def test_retry_has_an_end() -> None:

@@ -8,17 +8,19 @@ SELECT %(key)s, %(run_id)s, %(root_run_id)s, %(tenant)s, %(step_id)s, %(call_pat
     %(epoch)s
 FROM fence
 ON CONFLICT (key) DO UPDATE SET attempts = e.attempts
-RETURNING *, (xmax = 0) AS fresh;
+RETURNING *, (xmax = 0) AS fresh, gatepost.now() AS now;
 
 -- name: again
--- Another attempt under the same key.
+-- Another attempt under the same key, within the time for which the provider remembers it.
 WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
-UPDATE gatepost.effect SET attempts = attempts + 1, epoch = %(epoch)s FROM fence
-WHERE key = %(key)s AND state = 'intended';
+UPDATE gatepost.effect SET attempts = attempts + 1, attempted_at = gatepost.now(), epoch = %(epoch)s FROM fence
+WHERE key = %(key)s AND state = 'intended'
+  AND (%(within)s::interval IS NULL OR gatepost.now() < intended_at + %(within)s::interval)
+RETURNING gatepost.effect.*, false AS fresh, gatepost.now() AS now;
 
 -- name: get
 -- One effect by its key.
-SELECT * FROM gatepost.effect WHERE key = %(key)s;
+SELECT *, false AS fresh, gatepost.now() AS now FROM gatepost.effect WHERE key = %(key)s;
 
 -- name: list
 -- The effects of a run, oldest first.

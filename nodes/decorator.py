@@ -1,0 +1,244 @@
+"""The decorator `@tool`, and everything about a tool that can be known to be wrong before it ever runs.
+
+Invariant: a declaration that cannot work is refused where it is written, never in the middle of a
+run; what is not declared is assumed to be the worst (`irreversible`, and in doubt a person is asked).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
+
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
+
+from gatepost.nodes.tool import EffectContext, Retry, Tool, ToolMistake
+from gatepost.state.effect import EffectClass, OnDoubt
+
+P = ParamSpec("P")
+R = TypeVar("R")
+E = TypeVar("E", bound=StrEnum)
+
+_RETRY = Retry()
+
+
+@overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+@overload
+def tool(
+    *,
+    effect: str = ...,
+    on_doubt: str = ...,
+    name: str | None = ...,
+    version: str = ...,
+    timeout: timedelta = ...,
+    retry: Retry = ...,
+    label: str | None = ...,
+    lookup: Callable[..., Any] | None = ...,
+    settle: timedelta | None = ...,
+    window: timedelta | None = ...,
+    compensate: Tool[..., Any] | None = ...,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+def tool(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    effect: str = "irreversible",
+    on_doubt: str = "ask",
+    name: str | None = None,
+    version: str = "1",
+    timeout: timedelta = timedelta(seconds=30),
+    retry: Retry = _RETRY,
+    label: str | None = None,
+    lookup: Callable[..., Any] | None = None,
+    settle: timedelta | None = None,
+    window: timedelta | None = None,
+    compensate: Tool[..., Any] | None = None,
+) -> Any:
+    """Declare a function as a tool.
+
+    Its first parameter may be an `EffectContext`; the others need type annotations, and so does
+    what it returns. Sync and async functions work alike.
+
+    Args:
+        function: the function, when used as a bare `@tool`.
+        effect: `read` (may be repeated), `write` (can be undone) or `irreversible`.
+        on_doubt: how it is found out whether a call that we did not see the end of happened:
+            `retry` (the provider dedupes on `ctx.idempotency_key`), `lookup` (ask `lookup`), `ask` (a person).
+        name: how plans name it; the function's name.
+        version: of its behaviour; recorded with every effect, never part of its identity.
+        timeout: of one call.
+        retry: of calls that failed in passing.
+        label: the field of the result that the log shows.
+        lookup: `(ctx, **arguments) -> result | None`, for `on_doubt="lookup"`.
+        settle: with `lookup`: how long after the timeout a request may still arrive and take effect. A look-up
+            that finds nothing is believed only then; a request that arrives later still is made twice.
+        window: with `on_doubt="retry"`: how long the provider remembers a key, from its first use.
+            After it a person is asked. None: for ever.
+        compensate: the tool that undoes it. It gets those of the arguments that it takes, by name, and
+            `ctx.undoes`: key, arguments and result of what it undoes.
+
+    Raises:
+        ToolMistake: the declaration cannot work; says why.
+    """
+
+    def declare(target: Callable[P, R]) -> Tool[P, R]:
+        return _declare(
+            target,
+            name=name if name is not None else getattr(target, "__name__", ""),
+            effect=effect,
+            on_doubt=on_doubt,
+            version=version,
+            timeout=timeout,
+            retry=retry,
+            label=label,
+            lookup=lookup,
+            settle=settle,
+            window=window,
+            compensate=compensate,
+        )
+
+    return declare if function is None else declare(function)
+
+
+def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
+    name: object = declared["name"]
+    if not inspect.isroutine(function) or not isinstance(name, str) or not name:
+        raise ToolMistake(f"tool {name!r}: {_named(function)} is no function with a name.")
+    declared["effect"] = _member(EffectClass, declared["effect"], of=name)
+    declared["on_doubt"] = _member(OnDoubt, declared["on_doubt"], of=name)
+    _check_kinds(name, declared)
+    hints = _hints(function, name)
+    parameters = list(inspect.signature(function).parameters.values())
+    takes_context = bool(parameters) and hints.get(parameters[0].name) is EffectContext
+    if "return" not in hints:
+        raise ToolMistake(f"tool {name!r}: say what it returns (a type annotation; None is one).")
+    arguments = _arguments(name, hints, parameters[1:] if takes_context else parameters)
+    _check_doubt(name, declared, arguments)
+    _check_undo(name, declared, arguments)
+    return Tool(
+        function=function,
+        description=inspect.getdoc(function) or "",
+        arguments=arguments,
+        result=_result(name, hints["return"]),
+        takes_context=takes_context,
+        **declared,
+    )
+
+
+def _member(kind: type[E], word: object, *, of: str) -> E:
+    if not isinstance(word, str) or word not in set(kind):
+        raise ToolMistake(f"tool {of!r}: {word!r} is none of {', '.join(map(repr, map(str, kind)))}.")
+    return kind(word)
+
+
+def _check_kinds(name: str, declared: dict[str, Any]) -> None:
+    """Each setting is of its kind: a number of seconds is no time, a number of attempts no `Retry`."""
+    for setting in ("timeout", "settle", "window"):
+        value = declared[setting]
+        if value is None and setting != "timeout":
+            continue
+        shortest = timedelta(0) if setting == "settle" else timedelta(microseconds=1)
+        if not isinstance(value, timedelta) or value < shortest:
+            raise ToolMistake(f"tool {name!r}: {setting}={value!r} is no length of time: timedelta(seconds=30).")
+    if not isinstance(declared["retry"], Retry):
+        raise ToolMistake(f"tool {name!r}: retry={declared['retry']!r} is no Retry: Retry(attempts=3).")
+    for setting in ("version", "label"):
+        if not isinstance(declared[setting], str) and not (setting == "label" and declared[setting] is None):
+            raise ToolMistake(f"tool {name!r}: {setting}={declared[setting]!r} is no text.")
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ToolMistake(f"tool {name!r}: an annotation cannot be read: {error}. Import it at run time.") from None
+
+
+def _arguments(name: str, hints: dict[str, Any], parameters: list[inspect.Parameter]) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for parameter in parameters:
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.name not in hints or not named:
+            raise ToolMistake(f"tool {name!r}: parameter {parameter.name!r} needs a name and a type annotation.")
+        if parameter.name.startswith("_"):
+            raise ToolMistake(
+                f"tool {name!r}: parameter {parameter.name!r} starts with an underscore; no plan names it."
+            )
+        fields[parameter.name] = (
+            hints[parameter.name],
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+    try:
+        return create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+    except (PydanticUserError, NameError) as error:
+        raise ToolMistake(f"tool {name!r}: its arguments cannot be checked: {_first_line(error)}.") from None
+
+
+def _result(name: str, hint: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(hint)
+    except PydanticUserError as error:
+        raise ToolMistake(f"tool {name!r}: its result cannot be checked: {_first_line(error)}.") from None
+
+
+def _check_doubt(name: str, declared: dict[str, Any], arguments: type[BaseModel]) -> None:
+    on_doubt, lookup = declared["on_doubt"], declared["lookup"]
+    if on_doubt is OnDoubt.TRANSACTION:
+        raise ToolMistake(f"tool {name!r}: on_doubt='transaction' is not supported yet; use 'lookup' or 'ask'.")
+    for setting, goes_with in (("lookup", OnDoubt.LOOKUP), ("settle", OnDoubt.LOOKUP), ("window", OnDoubt.RETRY)):
+        if declared[setting] is not None and on_doubt is not goes_with:
+            raise ToolMistake(
+                f"tool {name!r}: {setting}= goes with on_doubt={str(goes_with)!r}; this is {str(on_doubt)!r}."
+            )
+    if declared["window"] is not None and declared["window"] <= declared["timeout"]:
+        raise ToolMistake(f"tool {name!r}: window= is not longer than timeout=, so no call could ever be repeated.")
+    if on_doubt is not OnDoubt.LOOKUP:
+        return
+    if lookup is None:
+        raise ToolMistake(f"tool {name!r}: on_doubt='lookup' needs lookup=(a function).")
+    if declared["settle"] is None:
+        raise ToolMistake(
+            f"tool {name!r}: on_doubt='lookup' needs settle=(a timedelta): how long after its timeout a request may "
+            "still take effect. Before that, a look-up that finds nothing proves nothing."
+        )
+    _check_lookup(name, lookup, arguments)
+
+
+def _check_lookup(name: str, lookup: object, arguments: type[BaseModel]) -> None:
+    if not callable(lookup):
+        raise ToolMistake(f"tool {name!r}: lookup={lookup!r:.80} is no function.")
+    given = dict.fromkeys(arguments.model_fields)
+    try:
+        inspect.signature(lookup).bind(None, **given)
+    except TypeError as error:
+        shown = ", ".join(["ctx", *given])
+        raise ToolMistake(f"tool {name!r}: its look-up is called as lookup({shown}): {error}.") from None
+
+
+def _check_undo(name: str, declared: dict[str, Any], arguments: type[BaseModel]) -> None:
+    undo = declared["compensate"]
+    if undo is None:
+        return
+    if declared["effect"] is EffectClass.READ:
+        raise ToolMistake(f"tool {name!r}: a read leaves nothing to undo; leave compensate= out.")
+    if not isinstance(undo, Tool):
+        raise ToolMistake(f"tool {name!r}: compensate={_named(undo)} is no tool. Declare it with @tool first.")
+    if undo.effect is EffectClass.READ:
+        raise ToolMistake(f"tool {name!r}: its undo {undo.name!r} is a read, and undoes nothing.")
+    needed = {field for field, info in undo.arguments.model_fields.items() if info.is_required()}
+    if missing := sorted(needed - set(arguments.model_fields)):
+        raise ToolMistake(
+            f"tool {name!r}: its undo {undo.name!r} needs {', '.join(missing)}, which {name!r} does not take. An undo "
+            "gets the arguments of what it undoes, by name; ctx.undoes has the rest, the result included."
+        )
+
+
+def _named(thing: object) -> str:
+    return str(getattr(thing, "__name__", None) or f"{thing!r:.80}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
