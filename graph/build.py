@@ -8,18 +8,17 @@ START → planner → policy_gate → planner | executor × n | approval | compe
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Command
 
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.saver import session_of
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
 from gatepost.graph.door import GATES
-from gatepost.graph.routing import Room, after_executor, after_gate
+from gatepost.graph.routing import Room, onward, route
 from gatepost.nodes.approval import approval
 from gatepost.nodes.compensator import compensator
 from gatepost.nodes.executor import executor
@@ -40,7 +39,6 @@ GRAPH_VERSION = "1"
 NO_LIMIT = 1_000_000
 """Supersteps of one entry. LangGraph's own default would stop a long run in the middle."""
 
-Lead = Callable[[RunState, Mapping[str, Any]], Any]
 Body = Callable[[Any, Visit], Awaitable[dict[str, Any]]]
 
 
@@ -121,13 +119,10 @@ def _builder(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput,
         "compensator": compensator,
         "finalizer": finalizer,
     }
-    leads: dict[str, tuple[Lead, tuple[str, ...]]] = {
-        "policy_gate": (after_gate, Room.__args__),  # type: ignore[attr-defined]
-        "executor": (after_executor, ("executor", "policy_gate")),
-    }
     for name, body in bodies.items():
-        lead, destinations = leads.get(name, (None, None))
-        builder.add_node(name, _node(name, body, lead, equipment), destinations=destinations)
+        builder.add_node(name, _node(name, body, equipment))
+    builder.add_conditional_edges("policy_gate", _async(route), list(Room.__args__))  # type: ignore[attr-defined]
+    builder.add_conditional_edges("executor", _async(onward), ["executor", "policy_gate"])
     builder.add_edge(START, "planner")
     for name in ("planner", "approval", "compensator"):
         builder.add_edge(name, "policy_gate")
@@ -135,15 +130,20 @@ def _builder(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput,
     return builder
 
 
-def _node(
-    name: str, body: Body, lead: Lead | None, equipment: Equipment
-) -> Callable[..., Awaitable[dict[str, Any] | Command[Any]]]:
-    """A LangGraph node around a body: only in a held run, and what it staged goes when it raises.
+def _async(choose: Callable[[RunState], Any]) -> Callable[[RunState], Awaitable[Any]]:
+    """As a coroutine function: LangGraph would run a plain one on another thread, which costs more than it does."""
 
-    Where it leads is decided from what it returns: a conditional edge would read the whole state once more.
-    """
+    async def chosen(state: RunState) -> Any:
+        return choose(state)
 
-    async def node(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any] | Command[Any]:
+    chosen.__name__ = choose.__name__
+    return chosen
+
+
+def _node(name: str, body: Body, equipment: Equipment) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """A LangGraph node around a body: only in a held run, and what it staged goes when it raises."""
+
+    async def node(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
         session = session_of(config)
         if session is None:
             raise NotHeld(
@@ -154,8 +154,7 @@ def _node(
         task: str = config["configurable"]["__pregel_task_id"]
         session.enter(name, task)
         try:
-            update = await body(state, Visit(session=session, task=task, equipment=equipment))
-            return update if lead is None else Command(update=update, goto=lead(cast("RunState", state), update))
+            return await body(state, Visit(session=session, task=task, equipment=equipment))
         except BaseException:
             session.drop(task)
             raise

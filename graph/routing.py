@@ -7,12 +7,11 @@ goes first, a person is waited for last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from langgraph.types import Send
 
-from gatepost.state.channels import RunState, merge
+from gatepost.state.channels import RunState
 from gatepost.state.status import StepStatus
 
 Room: TypeAlias = Literal["planner", "executor", "approval", "compensator", "finalizer"]
@@ -31,20 +30,9 @@ def route(state: RunState) -> list[Send] | Room:
     return "planner"
 
 
-def after_gate(state: RunState, update: Mapping[str, Any]) -> list[Send] | Room:
-    """Where the gate leads, from the state it was given and what it changes."""
-    changed: Any = {
-        **state,
-        **update,
-        "frontier": merge(state.get("frontier"), update.get("frontier")),
-        "approvals": merge(state.get("approvals"), update.get("approvals")),
-    }
-    return route(changed)
-
-
-def after_executor(_: RunState, update: Mapping[str, Any]) -> Send | Literal["policy_gate"]:
+def onward(state: RunState) -> Send | Literal["policy_gate"]:
     """Where the executor leads: to the next step of a chain that was judged beforehand, or else to the gate."""
-    for entry in (update.get("frontier") or {}).values():
-        if entry is not None and entry["status"] == StepStatus.RUNNING:
+    for entry in (state.get("frontier") or {}).values():
+        if entry["status"] == StepStatus.RUNNING and entry.get("alone"):
             return Send("executor", entry)
     return "policy_gate"
