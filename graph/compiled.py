@@ -115,7 +115,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         while again:
             try:
                 async with self._held(entry, who) as session:
-                    async with self._engine(entry, who, session, options) as chunks:
+                    async with aclosing(self._engine(entry, who, session, options)) as chunks:
                         async for chunk in chunks:
                             yield chunk if invoked else await self._shown(chunk, session)
                     paused = session is not None and session.status is RunStatus.BLOCKED
@@ -204,7 +204,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         with suppress(GraphDrained):
             drained = True
             async with self._held(entry, who, claimed) as session:
-                async with self._engine(entry, who, session, options) as chunks:
+                async with aclosing(self._engine(entry, who, session, options)) as chunks:
                     async for _ in chunks:
                         pass
                 drained = False
@@ -385,18 +385,12 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         finally:
             await asyncio.shield(self._let_go(held, session))
 
-    @asynccontextmanager
-    async def _engine(
+    def _engine(
         self, entry: door.Entry, who: RunContext, session: RunSession | None, options: Mapping[str, Any]
-    ) -> AsyncIterator[AsyncIterator[Any]]:
+    ) -> Any:
         """What the engine streams while it moves a held run."""
-        stream = super().astream(
-            _engine_input(session),
-            _engine_config(entry, session),
-            **{**options, "context": who, "durability": "sync"},
-        )
-        async with aclosing(cast("Any", stream)) as chunks:
-            yield chunks
+        asked: dict[str, Any] = {**options, "context": who, "durability": "sync"}
+        return super().astream(_engine_input(session), _engine_config(entry, session), **asked)
 
     def _same_graph(self, row: Mapping[str, Any]) -> None:
         self.equipment.catalog.named(row["workflow"])

@@ -197,8 +197,9 @@ def _detach(
     with opened(context) as desk:
         config: Any = {"configurable": {"thread_id": chosen}}
         desk.graph.admit(asked, config, context=acting(name), priority=priority)
-    terminal.say(chosen)
-    terminal.hint(f"written down for a worker; see who moves it: gatepost run show {chosen}")
+        terminal.say(chosen)
+        shown = desk.typed("run", "why", chosen)
+    terminal.hint(f"written down for a worker; who moves it, and when: {shown}")
 
 
 def _asked(

@@ -5,6 +5,7 @@ Nothing here sleeps for luck: whoever waits, waits for a line of a worker, for i
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -83,6 +84,16 @@ class Hand:
                 self.lines.append(line.rstrip("\n"))
 
 
+def _copy_of_mill(folder: Path) -> Any:
+    """The workflows of a folder, whose tools keep their books there."""
+    spec = importlib.util.spec_from_file_location(f"mill_in_{folder.name}", folder / "mill.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class Fleet:
     """Workers in one folder on one database.
 
@@ -100,7 +111,7 @@ class Fleet:
         }  # fmt: skip
         shutil.copy(HERE / "mill.py", folder)
         (folder / "mill.cedar").write_text(mill.POLICY)
-        self.graph = build_graph(mill.WORKFLOWS, checkpointer, policy=Policy(mill.POLICY))
+        self.graph = build_graph(_copy_of_mill(folder).WORKFLOWS, checkpointer, policy=Policy(mill.POLICY))
 
     def hire(self, *options: str, **environment: str) -> Hand:
         """A worker with a short lease."""
