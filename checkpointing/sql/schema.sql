@@ -357,28 +357,6 @@ CREATE TABLE gatepost.migration (
     CONSTRAINT migration_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
 );
 
-CREATE TABLE gatepost.plan (
-    run_id text NOT NULL,
-    version integer NOT NULL,
-    seq bigint NOT NULL,
-    plan json NOT NULL,
-    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
-);
-
-CREATE TABLE gatepost."position" (
-    run_id text NOT NULL,
-    seq bigint NOT NULL,
-    checkpoint_id text NOT NULL,
-    parent_checkpoint_id text,
-    checkpoint jsonb NOT NULL,
-    metadata jsonb NOT NULL,
-    type text NOT NULL,
-    channel_values bytea NOT NULL
-)
-WITH (fillfactor='40', toast_tuple_target='8160');
-
-COMMENT ON COLUMN gatepost."position".parent_checkpoint_id IS 'the newest checkpoint that was kept';
-
 CREATE TABLE gatepost.run (
     run_id text NOT NULL,
     tenant text NOT NULL,
@@ -412,6 +390,61 @@ CREATE TABLE gatepost.run (
 COMMENT ON COLUMN gatepost.run.setbacks IS 'attempts in a row that died or failed at transition setback_seq; void once seq is another';
 
 COMMENT ON COLUMN gatepost.run.trouble IS 'what the last of them ended with; null where it died without a word';
+
+CREATE VIEW gatepost.next_mover WITH (security_invoker='true') AS
+ WITH moment AS MATERIALIZED (
+         SELECT gatepost.now() AS now
+        )
+ SELECT r.run_id,
+    r.tenant,
+    r.workflow,
+    r.status,
+    mover.kind,
+    mover.until,
+    mover.detail,
+    r.priority,
+    r.created_at,
+    r.updated_at
+   FROM (((moment
+     CROSS JOIN gatepost.run r)
+     LEFT JOIN LATERAL ( SELECT bool_or(((a.status = 'decided'::gatepost.approval_status) AND (a.taken_seq IS NULL))) AS answered,
+            bool_or(((a.status = 'open'::gatepost.approval_status) AND (a.decide_by <= moment.now))) AS late,
+            string_agg(a.approval_id, ', '::text ORDER BY a.opened_at, a.approval_id) FILTER (WHERE (a.status = 'open'::gatepost.approval_status)) AS open,
+            min(a.decide_by) FILTER (WHERE (a.status = 'open'::gatepost.approval_status)) AS until
+           FROM gatepost.approval a
+          WHERE (a.run_id = r.run_id)) asked ON ((r.status = 'blocked'::gatepost.run_status)))
+     CROSS JOIN LATERAL ( SELECT candidate.rank,
+            candidate.holds,
+            candidate.kind,
+            candidate.until,
+            candidate.detail
+           FROM ( VALUES (1,((r.owner IS NOT NULL) AND (r.lease_expires_at > moment.now)),'owner'::text,r.lease_expires_at,r.owner), (2,(r.status = ANY (ARRAY['held'::gatepost.run_status, 'timed_out'::gatepost.run_status, 'compensation_failed'::gatepost.run_status, 'stranded'::gatepost.run_status])),'operator'::text,NULL::timestamp with time zone,r.reason), (3,((r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND (r.wake_at > moment.now)),'timer'::text,r.wake_at,r.wake_reason), (4,(r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status])),'queue'::text,NULL::timestamp with time zone,r.reason), (5,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_at IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,r.wake_reason), (6,((r.status = 'waiting'::gatepost.run_status) AND (r.owner IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,'its owner died before it set the time'::text), (7,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_reason IS NOT NULL)),'event'::text,NULL::timestamp with time zone,r.wake_reason), (8,((r.status = 'blocked'::gatepost.run_status) AND asked.answered),'queue'::text,NULL::timestamp with time zone,'its question is answered'::text), (9,((r.status = 'blocked'::gatepost.run_status) AND asked.late),'queue'::text,NULL::timestamp with time zone,'nobody answered in time'::text), (10,((r.status = 'blocked'::gatepost.run_status) AND (asked.open IS NOT NULL)),'approval'::text,asked.until,asked.open), (11,true,'nobody'::text,NULL::timestamp with time zone,r.reason)) candidate(rank, holds, kind, until, detail)
+          WHERE candidate.holds
+          ORDER BY candidate.rank
+         LIMIT 1) mover)
+  WHERE (r.finished_at IS NULL);
+
+CREATE TABLE gatepost.plan (
+    run_id text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    plan json NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+CREATE TABLE gatepost."position" (
+    run_id text NOT NULL,
+    seq bigint NOT NULL,
+    checkpoint_id text NOT NULL,
+    parent_checkpoint_id text,
+    checkpoint jsonb NOT NULL,
+    metadata jsonb NOT NULL,
+    type text NOT NULL,
+    channel_values bytea NOT NULL
+)
+WITH (fillfactor='40', toast_tuple_target='8160');
+
+COMMENT ON COLUMN gatepost."position".parent_checkpoint_id IS 'the newest checkpoint that was kept';
 
 CREATE TABLE gatepost.step (
     run_id text NOT NULL,
@@ -489,6 +522,8 @@ CREATE INDEX intervention_by_run ON gatepost.intervention USING btree (run_id, n
 CREATE INDEX run_by_age ON gatepost.run USING btree (created_at DESC, run_id);
 
 CREATE INDEX run_movable ON gatepost.run USING btree (priority DESC, created_at, run_id) WHERE (status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status]));
+
+CREATE INDEX run_suspect ON gatepost.run USING btree (priority DESC, created_at, run_id) WHERE ((status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status])) AND (setbacks > 0));
 
 CREATE INDEX run_timer ON gatepost.run USING btree (wake_at) WHERE (status = 'waiting'::gatepost.run_status);
 
@@ -588,10 +623,6 @@ GRANT SELECT,INSERT ON TABLE gatepost.intervention TO gatepost_app;
 
 GRANT SELECT ON TABLE gatepost.migration TO gatepost_app;
 
-GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gatepost."position" TO gatepost_app;
-
 GRANT SELECT,INSERT ON TABLE gatepost.run TO gatepost_app;
 
 GRANT UPDATE(status) ON TABLE gatepost.run TO gatepost_app;
@@ -623,6 +654,12 @@ GRANT UPDATE(setbacks) ON TABLE gatepost.run TO gatepost_app;
 GRANT UPDATE(setback_seq) ON TABLE gatepost.run TO gatepost_app;
 
 GRANT UPDATE(trouble) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT SELECT ON TABLE gatepost.next_mover TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gatepost."position" TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.step TO gatepost_app;
 
