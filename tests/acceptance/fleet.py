@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections import Counter
 from contextlib import closing
@@ -34,12 +35,12 @@ ENDED = "SELECT status, count(*)::int AS n FROM gatepost.run GROUP BY 1"
 class Hand:
     """A worker process; leaving the block kills it."""
 
-    def __init__(self, *options: str, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, *command: str, folder: Path, environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, *MILL, "worker", *options],
+            command,
             cwd=folder,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -67,8 +68,21 @@ class Hand:
         """Send a signal."""
         self.process.send_signal(given)
 
+    def go_on(self) -> None:
+        """Let a frail worker go on from its point."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """SIGKILL it, and wait until it is gone."""
+        self.process.kill()
+        assert self.ended() == -signal.SIGKILL
+
     def ended(self) -> int:
         """Wait until it has ended; its exit status, minus the signal where one killed it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         status = self.process.wait(timeout=SECONDS)
         self._reader.join(timeout=SECONDS)
         assert not self._with("Traceback"), "\n".join(self.lines)
@@ -115,7 +129,12 @@ class Fleet:
 
     def hire(self, *options: str, **environment: str) -> Hand:
         """A worker with a short lease."""
-        return Hand(*QUICK, *options, folder=self.folder, environment={**self.environment, **environment})
+        command = (*COMMAND, *MILL, "worker", *QUICK, *options)
+        return Hand(*command, folder=self.folder, environment={**self.environment, **environment})
+
+    def hire_frail(self, point: str) -> Hand:
+        """A worker that stops at a point (`frail.py`)."""
+        return Hand(sys.executable, str(HERE / "frail.py"), point, folder=self.folder, environment=self.environment)
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command, to its end."""
