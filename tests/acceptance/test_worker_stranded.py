@@ -1,4 +1,4 @@
-"""Tries the shapes in which runs were stranded in other engines: a run looks as if it were moved, and nobody moves it."""
+"""Tries the shapes in which runs were stranded in other engines: a run looks as if it moved, and nobody moves it."""
 
 from __future__ import annotations
 
