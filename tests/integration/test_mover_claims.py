@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from tests.integration.yard import HOUR, Yard
 
-from gatepost import Checkpointer
+from gatepost import Checkpointer, build_graph
 from gatepost.checkpointing.movers import Bell, is_suspect
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import PATIENCE
+from gatepost.state.approval import decision_of
 from gatepost.testing.plugin import LEASE
 
 
@@ -135,6 +136,29 @@ def test_who_asks_for_a_kept_run_gets_it(yard: Yard) -> None:
     row, _ = yard.hall.bridge.run(take())
     assert (row["status"], row["wake_at"]) == ("running", None)
     assert yard.claim() == ["a"], "it was let go, and is anybody's"
+
+
+def test_an_answered_run_is_left_to_the_caller_who_goes_on_with_it(
+    shop: Any, yard: Yard, owner: Any, second_process: Callable[..., Any]
+) -> None:
+    asked = shop.open()
+    held = "UPDATE gatepost.run SET owner = 'somebody', lease_expires_at = gatepost.now() + %s WHERE run_id = %s"
+    owner.change(held, HOUR, shop.run())
+    with second_process() as other:  # it finds the run owned, and its answer recorded
+        shop.graph = build_graph(shop.workflows(), other)
+        shop.answer(asked.approve(by="alice"))
+    row = owner.run(shop.run())
+    assert (row["status"], row["wake_reason"]) == ("queued", "kept for the caller who answered")
+    owner.change(held, -HOUR, shop.run())
+    workflows = shop.graph.equipment.catalog.workflows
+    assert shop.run() not in [row["run_id"] for row in yard.rows(workflows=workflows)]
+    owner.change("UPDATE gatepost.run SET wake_at = gatepost.now() WHERE run_id = %s", shop.run())
+    assert shop.run() in [row["run_id"] for row in yard.rows(workflows=workflows)]
+
+
+def test_an_answer_that_is_left_to_others_is_anybodys_at_once(shop: Any, yard: Yard) -> None:
+    shop.graph.decide(decision_of(shop.open().approve(by="alice")))
+    assert shop.run() in [row["run_id"] for row in yard.rows(workflows=["sell"])]
 
 
 def test_a_waiting_run_whose_owner_died_before_it_set_the_timer_is_not_stranded(yard: Yard) -> None:
