@@ -86,7 +86,7 @@ class Movers:
         }
         asked = time.monotonic()
         async with self._pools.batch() as connection:
-            for chore in ("mover.ring", "mover.expire", "mover.answered", "mover.strand"):
+            for chore in ("mover.obey", "mover.ring", "mover.expire", "mover.answered", "mover.strand"):
                 await connection.execute(query(chore), params)
             claimed = await connection.execute(query("mover.claim"), params)
         rows = await claimed.fetchall()

@@ -36,7 +36,8 @@ def why(row: Mapping[str, Any]) -> Why:
     kind = row["kind"]
     match kind:
         case "owner":
-            sentence = f"{run} is moved by {row['detail']}, whose lease runs until {_clock(row['until'])}{_last(row)}."
+            stands = f"{run} is moved by {row['detail']}, whose lease runs until {_clock(row['until'])}{_last(row)}"
+            sentence = f"{stands}{_told(row)}."
             return Why(kind, sentence, ("history", run))
         case "queue":
             return _in_queue(row)
@@ -52,7 +53,7 @@ def why(row: Mapping[str, Any]) -> Why:
             return Why(kind, f"{run} waits for something outside{_because(row['detail'])}.", ("run", "show", run))
         case "operator":
             sentence = f"{run} is {row['status']}, and only an operator moves it{_because(row['detail'])}."
-            return Why(kind, sentence, ("run", "resume", run))
+            return Why(kind, sentence, ("run", "release", run))
         case _:
             sentence = (
                 f"nobody will ever move {run}: it is {row['status']}{_because(row['reason'])}. Please report this"
@@ -92,6 +93,10 @@ def _last(row: Mapping[str, Any]) -> str:
     if row["moved_at"] is None:
         return ""
     return f"; it last ran {'+'.join(row['moved_by'])} {_length(row['now'] - row['moved_at'])} ago"
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    return f"; {row['ordered_by']} told it to {row['ordered']} at its next superstep" if row["ordered"] else ""
 
 
 def _because(reason: str | None) -> str:

@@ -21,6 +21,7 @@ from gatepost.checkpointing.runs import owner_name
 from gatepost.graph.compiled import GatepostGraph, Moved
 from gatepost.graph.context import RunContext
 from gatepost.state.errors import DatabaseUnavailable, LostRun
+from gatepost.state.status import RunStatus
 
 Emit = Callable[[str], None]
 Until = Literal["stopped", "idle", "one"]
@@ -202,7 +203,7 @@ def _again(row: Mapping[str, Any]) -> str:
 
 
 def _left(moved: Moved) -> str:
-    if moved.drained:
+    if moved.drained and moved.status is RunStatus.QUEUED:
         return f"released({moved.status}, {moved.transitions} transitions)"
     reason = f"({moved.reason})" if moved.reason else ""
     return f"{moved.status}{reason}"

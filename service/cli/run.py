@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli import why
+from gatepost.service.cli import order, why
 from gatepost.service.cli.desk import (
     DEFAULT_ARTIFACTS,
     Artifacts,
@@ -168,6 +168,9 @@ def show(
 
 
 app.command("why", epilog=EPILOG)(why.show)
+app.command("hold", epilog=EPILOG)(order.hold)
+app.command("release", epilog=EPILOG)(order.release)
+app.command("cancel", epilog=EPILOG)(order.cancel)
 
 
 def _start(

@@ -112,6 +112,35 @@ def test_an_answer_that_came_before_the_run_was_blocked_outlives_its_owner(
     assert fleet.run("r1")["status"] == "succeeded"
 
 
+def test_a_run_whose_worker_is_dead_is_cancelled(fleet: Fleet) -> None:
+    fleet.admit("linger", "r1")
+    with fleet.hire() as dying, fleet.hire() as other:
+        fleet.until_called()
+        dead, alive = (dying, other) if f":{dying.process.pid}:" in fleet.run("r1")["owner"] else (other, dying)
+        dead.kill()
+        told = fleet.cli("run", "cancel", "r1", "--reason", "no more", "--as", "olga")
+        assert (told.returncode, "r1 is told to stop: " in told.stdout) == (0, True), told
+        fleet.until("r1", "cancelled")
+        assert alive.process.poll() is None
+    assert len(fleet.attempts()) == 1, "the dead one's call was made again"
+    assert {row["state"] for row in fleet.rows("SELECT state FROM gatepost.effect")} == {"in_doubt"}
+    assert fleet.rows("SELECT * FROM gatepost.next_mover") == []
+
+
+def test_a_run_that_a_worker_moves_is_cancelled_at_its_next_superstep(fleet: Fleet) -> None:
+    fleet.admit("linger", "r1")
+    with fleet.hire() as hand:
+        fleet.until_called()
+        assert "is told to stop" in fleet.cli("run", "cancel", "r1", "--reason", "no more").stdout
+        beat = fleet.run("r1")["lease_expires_at"]
+        wait_until(lambda: fleet.run("r1")["lease_expires_at"] > beat)
+        fleet.open_door()
+        hand.until("[run] r1=cancelled")
+    row = fleet.run("r1")
+    assert (row["status"], row["reason"]) == ("cancelled", "no more")
+    assert [step for _, _, step in fleet.attempts()] == ["linger"]
+
+
 def _answer(fleet: Fleet, run: str) -> None:
     asked = fleet.graph.get_state({"configurable": {"thread_id": run}}).values["approval"]
     fleet.graph.decide(Decision.model_validate(asked.approve(by="alice")))

@@ -43,6 +43,15 @@ UPDATE gatepost.run r SET
     updated_at = gatepost.now()
 FROM left_over WHERE r.run_id = left_over.run_id;
 
+-- name: obey
+-- Carry out the orders whose run has no owner any more that could.
+WITH ordered AS MATERIALIZED (
+    SELECT run_id FROM gatepost.run
+    WHERE ordered IS NOT NULL AND (owner IS NULL OR lease_expires_at <= (SELECT gatepost.now()))
+    FOR UPDATE SKIP LOCKED
+)
+SELECT run_id, gatepost.obey(run_id) AS status FROM ordered;
+
 -- name: strand
 -- Park the runs that have ended one owner after another without moving on.
 WITH hopeless AS MATERIALIZED (
@@ -111,6 +120,7 @@ SELECT pg_advisory_lock_shared(%(key)s);
 -- name: why
 -- Who moves a run next, and what there is to know about it.
 SELECT r.run_id, r.status, r.reason, r.workflow, r.seq, r.owner, r.lease_expires_at, r.finished_at, r.trouble,
+       r.ordered, r.ordered_by,
        CASE WHEN r.setback_seq = r.seq THEN r.setbacks ELSE 0 END AS setbacks,
        m.kind, m.until, m.detail, gatepost.now() AS now, last.at AS moved_at, last.nodes AS moved_by,
        (SELECT count(*) FROM gatepost.next_mover o
