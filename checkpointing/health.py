@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gatepost.checkpointing.movers import PRESENT
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 
@@ -23,8 +24,8 @@ class Health:
         return await self._row("health.server")
 
     async def runs(self, tenant: str) -> dict[str, Any]:
-        """How many runs are under way, which nobody moves, which only an operator can."""
-        return await self._row("health.runs", tenant=tenant)
+        """How many runs are under way, which wait for a mover, which only an operator moves, and which nobody does."""
+        return await self._row("health.runs", tenant=tenant, key=PRESENT)
 
     async def waiting(self, tenant: str) -> dict[str, Any]:
         """Open approvals, and the keys of effects in doubt."""

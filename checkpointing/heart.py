@@ -102,10 +102,11 @@ class Heart:
                     connection.close()
             self._give_up_late_ones(held)
             return None
-        ours = set(found)
+        ours = {(run_id, epoch): ordered for run_id, epoch, ordered in found}
         for session in held:
-            if (session.run.run_id, session.epoch) in ours:
+            if (held_as := (session.run.run_id, session.epoch)) in ours:
                 session.renewed = asked
+                session.hear(ours[held_as])
             else:
                 session.lost = "its lease was taken over"
         return connection

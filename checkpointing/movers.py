@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -22,9 +22,12 @@ from gatepost.checkpointing.address import Address
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import Runs, owner_name
+from gatepost.state.errors import UnknownRun
 
 PRESENT = 7453577708793328243  # the bytes of "gpmovers" read as one number
 """An advisory lock that every listening mover shares, so that anybody can see whether there is one."""
+SUSPECT = 2
+"""After so many attempts in a row that ended at one transition, a run is moved alone."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 _LISTENER: dict[str, Any] = {
@@ -60,6 +63,8 @@ class Movers:
     ) -> list[dict[str, Any]]:
         """Take runs that nobody holds: queued ones, due ones, and what dead owners left.
 
+        A run at whose transition attempts have ended again and again comes by itself; see `is_suspect`.
+
         Args:
             workflows: those that can be moved here.
             graph_version: the one that can be moved here.
@@ -74,13 +79,14 @@ class Movers:
             "graph_version": graph_version,
             "slots": slots,
             "tenants": None if tenants is None else list(tenants),
+            "suspect": SUSPECT,
             "owner": owner_name(),
             "ttl": self._runs.lease.ttl,
             "patience": self._runs.patience,
         }
         asked = time.monotonic()
         async with self._pools.batch() as connection:
-            for chore in ("mover.ring", "mover.expire", "mover.answered", "mover.strand"):
+            for chore in ("mover.obey", "mover.ring", "mover.expire", "mover.answered", "mover.strand"):
                 await connection.execute(query(chore), params)
             claimed = await connection.execute(query("mover.claim"), params)
         rows = await claimed.fetchall()
@@ -93,6 +99,24 @@ class Movers:
             row = await (await connection.execute(query("mover.due"))).fetchone()
         left: timedelta | None = row["left"] if row else None
         return left
+
+    async def why(self, run_id: str, tenant: str) -> dict[str, Any]:
+        """Who moves a run next (`kind`, `until`, `detail` of gatepost.next_mover), and what explains it.
+
+        Raises:
+            UnknownRun: the tenant has no such run.
+        """
+        params = {"run_id": run_id, "tenant": tenant, "key": PRESENT}
+        async with self._pools.connection() as connection:
+            row = await (await connection.execute(query("mover.why"), params)).fetchone()
+        if row is None:
+            raise UnknownRun(f"there is no run {run_id!r}. `gatepost run list` shows the runs there are.")
+        return row
+
+
+def is_suspect(row: Mapping[str, Any]) -> bool:
+    """Whether a claimed run may be what ended its owners: it is moved alone, so that it ends nobody else."""
+    return bool(row["setbacks"] >= SUSPECT)
 
 
 class Bell:

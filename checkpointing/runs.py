@@ -208,6 +208,7 @@ class Runs:
             status=run.status,
             reason=row["reason"],
             renewed=row["asked"],
+            ordered=row["ordered"],
         )
 
     async def _release(self, session: RunSession) -> None:

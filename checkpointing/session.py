@@ -7,7 +7,7 @@ not at all, always under the owner's epoch. Nodes stage; only the saver commits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -117,6 +117,10 @@ class RunSession:
     """When a run that is left waiting goes on; see `park`."""
     trouble: str | None = None
     """What this attempt failed with, where a mover made it."""
+    ordered: str | None = None
+    """What an operator wants of the run; letting go of it carries it out."""
+    stop: Callable[[], None] | None = None
+    """Makes the engine stop at the next superstep; from any thread."""
     flush_timer: asyncio.TimerHandle | None = None
     flush_task: asyncio.Task[None] | None = None
     flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -206,6 +210,13 @@ class RunSession:
         if status is not self.status:
             self.status = advance(RUN_TRANSITIONS, self.status, status)
         self.reason = reason
+
+    def hear(self, ordered: str | None) -> None:
+        """Take note of an operator's order, from any thread: the engine stops at the next superstep."""
+        if ordered is not None:
+            self.ordered = ordered
+            if self.stop is not None:
+                self.stop()
 
     def park(self, until: datetime, reason: str) -> None:
         """Leave the run waiting, from this transition on, for a mover to take up at `until` (database time).

@@ -113,9 +113,12 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         options["interrupt_before"] = door.gates(interrupt_before)
         again, moved = True, recorded is not None
         while again:
+            session, paused = None, False
             try:
                 async with self._held(entry, who) as session:
-                    async with self._engine(entry, who, session, options) as chunks:
+                    if session is None and await self._called_off(entry, who):
+                        break
+                    async with aclosing(self._engine(entry, who, session, options)) as chunks:
                         async for chunk in chunks:
                             yield chunk if invoked else await self._shown(chunk, session)
                     paused = session is not None and session.status is RunStatus.BLOCKED
@@ -123,6 +126,9 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
                 if not moved:
                     raise
                 break  # what was asked of us is recorded, and the owner goes on from it: the engine is not ours
+            except GraphDrained:
+                if session is None or session.ordered is None:
+                    raise
             # An answer that came while the engine was pausing left the run queued: it is ours to go on, or a mover's.
             again = moved = session is not None and paused and session.status is RunStatus.QUEUED
         if invoked:
@@ -204,7 +210,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         with suppress(GraphDrained):
             drained = True
             async with self._held(entry, who, claimed) as session:
-                async with self._engine(entry, who, session, options) as chunks:
+                async with aclosing(self._engine(entry, who, session, options)) as chunks:
                     async for _ in chunks:
                         pass
                 drained = False
@@ -256,11 +262,13 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
 
         A run of another tenant reads as one that does not exist: an empty snapshot, as LangGraph's.
         """
-        if not await self._may_read(config, context):
+        row = await self._may_read(config, context)
+        if row is None:
             return view.nothing(merge_configs(self.config, config))
         snapshot = await super().aget_state(config, subgraphs=subgraphs)
-        past = bool(config.get("configurable", {}).get("checkpoint_id"))
-        return await self._joined(snapshot, seq=view.seq_of(snapshot) if past else None)
+        if config.get("configurable", {}).get("checkpoint_id"):
+            return await self._joined(snapshot, seq=view.seq_of(snapshot))
+        return view.as_ordered(await self._joined(snapshot, seq=None), row)
 
     def get_state(
         self, config: RunnableConfig, *, subgraphs: bool = False, context: RunContext | None = None
@@ -275,7 +283,7 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
 
         A run of another tenant has none, as one that does not exist.
         """
-        if not await self._may_read(config, context):
+        if await self._may_read(config, context) is None:
             return
         async for snapshot in super().aget_state_history(config, **options):
             yield await self._joined(snapshot, seq=view.seq_of(snapshot))
@@ -314,16 +322,20 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
 
     # how
 
-    async def _may_read(self, config: RunnableConfig, context: RunContext | None) -> bool:
-        """Whether the run in the config is the tenant's. Where none is named, LangGraph says so."""
+    async def _may_read(self, config: RunnableConfig, context: RunContext | None) -> Mapping[str, Any] | None:
+        """The row of the run in the config, if it is the tenant's. Where none is named, LangGraph says so."""
         place = merge_configs(self.config, config).get("configurable") or {}
         if "thread_id" not in place:
-            return True
+            return {}
         try:
-            await self.saver.runs.get(run_id_of(place["thread_id"]), who_acts(context).tenant)
+            return await self.saver.runs.get(run_id_of(place["thread_id"]), who_acts(context).tenant)
         except (UnknownRun, InvalidValue):
-            return False
-        return True
+            return None
+
+    async def _called_off(self, entry: door.Entry, who: RunContext) -> bool:
+        """Whether a run ended outside its graph, which would still go on."""
+        row = await self.saver.runs.get(entry.run_id, who.tenant)
+        return RunStatus(row["status"]) is RunStatus.CANCELLED
 
     async def _prepare(self, entry: door.Entry, who: RunContext) -> Recorded | None:
         if isinstance(entry.asked, door.Start):
@@ -385,18 +397,16 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         finally:
             await asyncio.shield(self._let_go(held, session))
 
-    @asynccontextmanager
-    async def _engine(
+    def _engine(
         self, entry: door.Entry, who: RunContext, session: RunSession | None, options: Mapping[str, Any]
-    ) -> AsyncIterator[AsyncIterator[Any]]:
-        """What the engine streams while it moves a held run."""
-        stream = super().astream(
-            _engine_input(session),
-            _engine_config(entry, session),
-            **{**options, "context": who, "durability": "sync"},
-        )
-        async with aclosing(cast("Any", stream)) as chunks:
-            yield chunks
+    ) -> Any:
+        """What the engine streams while it moves a held run, until it ends, waits, or is told to stop."""
+        control = options.get("control") or RunControl()
+        if session is not None:
+            session.stop = control.request_drain
+            session.hear(session.ordered)
+        asked: dict[str, Any] = {**options, "context": who, "durability": "sync", "control": control}
+        return super().astream(_engine_input(session), _engine_config(entry, session), **asked)
 
     def _same_graph(self, row: Mapping[str, Any]) -> None:
         self.equipment.catalog.named(row["workflow"])

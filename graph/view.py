@@ -15,6 +15,9 @@ from langgraph.types import StateSnapshot
 from gatepost.checkpointing.history import History
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.board import Board
+from gatepost.state.status import RunStatus
+
+_STOPPED = frozenset({RunStatus.CANCELLED, RunStatus.HELD, RunStatus.STRANDED})
 
 
 def is_run_state(values: object) -> TypeGuard[Mapping[str, Any]]:
@@ -41,6 +44,17 @@ async def as_of(history: History, values: Mapping[str, Any], *, seq: int | None)
         values["run_id"], plan_version=values.get("plan_version", 0), run_input=values.get("input", {}), seq=seq
     )
     return joined(values, board)
+
+
+def as_ordered(snapshot: StateSnapshot, row: Mapping[str, Any]) -> StateSnapshot:
+    """A run that an operator or a mover stopped stands as its row says; its graph was not asked."""
+    status = row.get("status")
+    if status not in _STOPPED or not is_run_state(snapshot.values):
+        return snapshot
+    if status == RunStatus.CANCELLED:
+        over = {"status": status, "approvals": [], "approval": None}
+        return snapshot._replace(values={**snapshot.values, **over}, next=(), tasks=(), interrupts=())
+    return snapshot._replace(values={**snapshot.values, "status": status})
 
 
 def nothing(config: RunnableConfig) -> StateSnapshot:

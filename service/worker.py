@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 from langgraph.runtime import RunControl
 
-from gatepost.checkpointing.movers import Bell, Movers
+from gatepost.checkpointing.movers import Bell, Movers, is_suspect
 from gatepost.checkpointing.runs import owner_name
 from gatepost.graph.compiled import GatepostGraph, Moved
 from gatepost.graph.context import RunContext
 from gatepost.state.errors import DatabaseUnavailable, LostRun
+from gatepost.state.status import RunStatus
 
 Emit = Callable[[str], None]
 Until = Literal["stopped", "idle", "one"]
@@ -64,6 +65,8 @@ class Worker:
         self._leaving: str | None = None
         self._told = asyncio.Event()
         self._cut = asyncio.Event()
+        self._alone = False
+        """Whether a run that has ended its owners is moved, beside which there shall be no other."""
         self._moving: dict[asyncio.Task[None], RunControl] = {}
 
     async def work(self) -> None:
@@ -100,12 +103,11 @@ class Worker:
     async def _claimed(self) -> list[dict[str, Any]] | None:
         """What is there to be moved, as far as there is a place for it; None when nobody could be asked."""
         free = (1 if self._terms.until == "one" else self._terms.concurrency) - len(self._moving)
-        if free <= 0:
+        if free <= 0 or self._alone:
             return None
+        known = self._graph.equipment.catalog.workflows
         try:
-            return await self._movers.claim(
-                workflows=self._graph.equipment.catalog.workflows, graph_version=self._graph.version, slots=free
-            )
+            return await self._movers.claim(workflows=known, graph_version=self._graph.version, slots=free)
         except DatabaseUnavailable as error:
             if self._terms.until != "stopped":
                 raise
@@ -135,13 +137,24 @@ class Worker:
 
     def _start(self, row: Mapping[str, Any]) -> None:
         control = RunControl()
-        task = asyncio.create_task(self._move(row, control))
+        self._alone = is_suspect(row)
+        task = asyncio.create_task(self._move_alone(row, control) if self._alone else self._move(row, control))
         self._moving[task] = control
         task.add_done_callback(self._freed)
 
     def _freed(self, task: asyncio.Task[None]) -> None:
         del self._moving[task]
+        self._alone = self._alone and bool(self._moving)
         self._rung.set()
+
+    async def _move_alone(self, row: Mapping[str, Any], control: RunControl) -> None:
+        """Hand the other runs over at their next superstep, then move this one, which may end the process."""
+        others = {task: moving for task, moving in self._moving.items() if moving is not control}
+        for moving in others.values():
+            moving.request_drain("room for a run that has ended its workers")
+        if others:
+            await asyncio.wait(others)
+        await self._move(row, control)
 
     async def _move(self, row: Mapping[str, Any], control: RunControl) -> None:
         run, began = row["run_id"], time.monotonic()
@@ -190,7 +203,7 @@ def _again(row: Mapping[str, Any]) -> str:
 
 
 def _left(moved: Moved) -> str:
-    if moved.drained:
+    if moved.drained and moved.status is RunStatus.QUEUED:
         return f"released({moved.status}, {moved.transitions} transitions)"
     reason = f"({moved.reason})" if moved.reason else ""
     return f"{moved.status}{reason}"

@@ -114,6 +114,25 @@ BEGIN
     RETURN moment;
 END $$;
 
+CREATE FUNCTION gatepost.give_order(p_run_id text, p_ordered text, p_actor text, p_why text) RETURNS gatepost.run_status
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    found gatepost.run;
+BEGIN
+    SELECT * INTO STRICT found FROM gatepost.run WHERE run_id = p_run_id FOR NO KEY UPDATE;
+    IF found.finished_at IS NOT NULL THEN
+        RETURN found.status;
+    END IF;
+    INSERT INTO gatepost.intervention (run_id, kind, actor, reason) VALUES (p_run_id, p_ordered, p_actor, p_why);
+    UPDATE gatepost.run SET ordered = p_ordered, ordered_by = p_actor, ordered_why = p_why WHERE run_id = p_run_id;
+    IF found.owner IS NOT NULL AND found.lease_expires_at > gatepost.now() THEN
+        RETURN found.status;
+    END IF;
+    RETURN gatepost.obey(p_run_id);
+END $$;
+
 CREATE FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_wake_reason text DEFAULT NULL::text, p_trouble text DEFAULT NULL::text, p_patience integer DEFAULT NULL::integer) RETURNS gatepost.run_status
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -129,6 +148,10 @@ BEGIN
     SELECT * INTO held FROM gatepost.run WHERE run_id = p_run_id AND epoch = p_epoch FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
+    END IF;
+    IF held.ordered IS NOT NULL THEN
+        UPDATE gatepost.run SET owner = NULL, lease_expires_at = NULL WHERE run_id = p_run_id;
+        RETURN gatepost.obey(p_run_id);
     END IF;
     after := held.status;
     IF held.status = 'running' OR (held.status = 'blocked' AND EXISTS (
@@ -171,6 +194,49 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION gatepost.obey(p_run_id text) RETURNS gatepost.run_status
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    moment timestamptz := gatepost.now();
+    found gatepost.run;
+BEGIN
+    SELECT * INTO STRICT found FROM gatepost.run WHERE run_id = p_run_id FOR NO KEY UPDATE;
+    IF found.finished_at IS NOT NULL OR found.ordered IS NULL THEN
+        UPDATE gatepost.run SET ordered = NULL, ordered_by = NULL, ordered_why = NULL WHERE run_id = p_run_id;
+        RETURN found.status;
+    END IF;
+    IF found.ordered = 'cancel' THEN
+        INSERT INTO gatepost.transition (run_id, seq, at, source, nodes, next, status, reason, actor, epoch)
+        VALUES (p_run_id, found.seq + 1, moment, 'operator', '{}', '{}', 'cancelled', found.ordered_why, found.ordered_by,
+                found.epoch);
+        UPDATE gatepost.effect SET state = 'in_doubt' WHERE run_id = p_run_id AND state = 'intended';
+        UPDATE gatepost.approval SET status = 'void', closed_at = moment WHERE run_id = p_run_id AND status = 'open';
+        -- A step whose call may have happened is in doubt, and stays so; the others had not begun.
+        INSERT INTO gatepost.step (run_id, seq, step_id, status, at, record)
+        SELECT p_run_id, found.seq + 1, s.step_id, s.after, moment,
+               (s.record::jsonb || jsonb_build_object('status', s.after, 'reason', 'the run was cancelled'))::json
+        FROM (
+            SELECT DISTINCT ON (l.step_id) l.step_id, l.record, l.status,
+                   CASE WHEN l.status = 'running' AND EXISTS (
+                       SELECT FROM gatepost.effect e
+                       WHERE e.run_id = p_run_id AND e.step_id = l.step_id AND e.state = 'in_doubt'
+                   ) THEN 'in_doubt' ELSE 'cancelled' END::gatepost.step_status AS after
+            FROM gatepost.step l WHERE l.run_id = p_run_id ORDER BY l.step_id, l.seq DESC
+        ) AS s
+        WHERE s.status IN ('ready', 'blocked', 'running', 'waiting');
+    END IF;
+    UPDATE gatepost.run SET
+        status = CASE found.ordered WHEN 'cancel' THEN 'cancelled' ELSE 'held' END::gatepost.run_status,
+        seq = CASE found.ordered WHEN 'cancel' THEN seq + 1 ELSE seq END,
+        finished_at = CASE found.ordered WHEN 'cancel' THEN moment END,
+        reason = found.ordered_why, updated_at = moment, owner = NULL, lease_expires_at = NULL,
+        wake_at = NULL, wake_reason = NULL, ordered = NULL, ordered_by = NULL, ordered_why = NULL
+    WHERE run_id = p_run_id;
+    RETURN CASE found.ordered WHEN 'cancel' THEN 'cancelled' ELSE 'held' END;
+END $$;
+
 CREATE FUNCTION gatepost.ring() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -194,6 +260,32 @@ BEGIN
                         coalesce('failed: ' || p_trouble, 'died without a word'))
     WHERE run_id = p_run_id RETURNING reason INTO why;
     INSERT INTO gatepost.intervention (run_id, kind, actor, reason) VALUES (p_run_id, 'strand', 'mover', why);
+END $$;
+
+CREATE FUNCTION gatepost.take_back(p_run_id text, p_actor text, p_why text) RETURNS gatepost.run_status
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    found gatepost.run;
+    last gatepost.transition;
+    after gatepost.run_status;
+BEGIN
+    SELECT * INTO STRICT found FROM gatepost.run WHERE run_id = p_run_id FOR NO KEY UPDATE;
+    SELECT * INTO last FROM gatepost.transition WHERE run_id = p_run_id AND seq = found.seq;
+    IF found.seq > 0 AND last.next = '{}' THEN
+        RETURN NULL;
+    END IF;
+    after := CASE WHEN last.status = 'blocked' AND NOT EXISTS (
+        SELECT FROM gatepost.approval a
+        WHERE a.run_id = p_run_id AND a.status = 'decided' AND a.taken_seq IS NULL
+    ) THEN 'blocked' ELSE 'queued' END;
+    INSERT INTO gatepost.intervention (run_id, kind, actor, reason) VALUES (p_run_id, 'release', p_actor, p_why);
+    UPDATE gatepost.run SET
+        status = after, reason = coalesce(nullif(p_why, ''), 'released'), updated_at = gatepost.now(),
+        setbacks = 0, trouble = NULL, ordered = NULL, ordered_by = NULL, ordered_why = NULL
+    WHERE run_id = p_run_id;
+    RETURN after;
 END $$;
 
 CREATE FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) RETURNS void
@@ -357,28 +449,6 @@ CREATE TABLE gatepost.migration (
     CONSTRAINT migration_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
 );
 
-CREATE TABLE gatepost.plan (
-    run_id text NOT NULL,
-    version integer NOT NULL,
-    seq bigint NOT NULL,
-    plan json NOT NULL,
-    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
-);
-
-CREATE TABLE gatepost."position" (
-    run_id text NOT NULL,
-    seq bigint NOT NULL,
-    checkpoint_id text NOT NULL,
-    parent_checkpoint_id text,
-    checkpoint jsonb NOT NULL,
-    metadata jsonb NOT NULL,
-    type text NOT NULL,
-    channel_values bytea NOT NULL
-)
-WITH (fillfactor='40', toast_tuple_target='8160');
-
-COMMENT ON COLUMN gatepost."position".parent_checkpoint_id IS 'the newest checkpoint that was kept';
-
 CREATE TABLE gatepost.run (
     run_id text NOT NULL,
     tenant text NOT NULL,
@@ -405,13 +475,74 @@ CREATE TABLE gatepost.run (
     setbacks integer DEFAULT 0 NOT NULL,
     setback_seq bigint DEFAULT 0 NOT NULL,
     trouble text,
+    ordered text,
+    ordered_by text,
+    ordered_why text,
     CONSTRAINT run_final_is_finished CHECK (((status = ANY (ARRAY['succeeded'::gatepost.run_status, 'rejected'::gatepost.run_status, 'failed'::gatepost.run_status, 'compensated'::gatepost.run_status, 'cancelled'::gatepost.run_status])) = (finished_at IS NOT NULL))),
+    CONSTRAINT run_ordered_check CHECK ((ordered = ANY (ARRAY['cancel'::text, 'hold'::text]))),
     CONSTRAINT run_owned_has_lease CHECK (((owner IS NULL) = (lease_expires_at IS NULL)))
 );
 
 COMMENT ON COLUMN gatepost.run.setbacks IS 'attempts in a row that died or failed at transition setback_seq; void once seq is another';
 
 COMMENT ON COLUMN gatepost.run.trouble IS 'what the last of them ended with; null where it died without a word';
+
+COMMENT ON COLUMN gatepost.run.ordered IS 'what the owner is to do at its next superstep; null once it is done';
+
+CREATE VIEW gatepost.next_mover WITH (security_invoker='true') AS
+ WITH moment AS MATERIALIZED (
+         SELECT gatepost.now() AS now
+        )
+ SELECT r.run_id,
+    r.tenant,
+    r.workflow,
+    r.status,
+    mover.kind,
+    mover.until,
+    mover.detail,
+    r.priority,
+    r.created_at,
+    r.updated_at
+   FROM (((moment
+     CROSS JOIN gatepost.run r)
+     LEFT JOIN LATERAL ( SELECT bool_or(((a.status = 'decided'::gatepost.approval_status) AND (a.taken_seq IS NULL))) AS answered,
+            bool_or(((a.status = 'open'::gatepost.approval_status) AND (a.decide_by <= moment.now))) AS late,
+            string_agg(a.approval_id, ', '::text ORDER BY a.opened_at, a.approval_id) FILTER (WHERE (a.status = 'open'::gatepost.approval_status)) AS open,
+            min(a.decide_by) FILTER (WHERE (a.status = 'open'::gatepost.approval_status)) AS until
+           FROM gatepost.approval a
+          WHERE (a.run_id = r.run_id)) asked ON ((r.status = 'blocked'::gatepost.run_status)))
+     CROSS JOIN LATERAL ( SELECT candidate.rank,
+            candidate.holds,
+            candidate.kind,
+            candidate.until,
+            candidate.detail
+           FROM ( VALUES (1,((r.owner IS NOT NULL) AND (r.lease_expires_at > moment.now)),'owner'::text,r.lease_expires_at,r.owner), (2,(r.status = ANY (ARRAY['held'::gatepost.run_status, 'timed_out'::gatepost.run_status, 'compensation_failed'::gatepost.run_status, 'stranded'::gatepost.run_status])),'operator'::text,NULL::timestamp with time zone,r.reason), (3,((r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND (r.wake_at > moment.now)),'timer'::text,r.wake_at,r.wake_reason), (4,(r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status])),'queue'::text,NULL::timestamp with time zone,r.reason), (5,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_at IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,r.wake_reason), (6,((r.status = 'waiting'::gatepost.run_status) AND (r.owner IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,'its owner died before it set the time'::text), (7,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_reason IS NOT NULL)),'event'::text,NULL::timestamp with time zone,r.wake_reason), (8,((r.status = 'blocked'::gatepost.run_status) AND asked.answered),'queue'::text,NULL::timestamp with time zone,'its question is answered'::text), (9,((r.status = 'blocked'::gatepost.run_status) AND asked.late),'queue'::text,NULL::timestamp with time zone,'nobody answered in time'::text), (10,((r.status = 'blocked'::gatepost.run_status) AND (asked.open IS NOT NULL)),'approval'::text,asked.until,asked.open), (11,true,'nobody'::text,NULL::timestamp with time zone,r.reason)) candidate(rank, holds, kind, until, detail)
+          WHERE candidate.holds
+          ORDER BY candidate.rank
+         LIMIT 1) mover)
+  WHERE (r.finished_at IS NULL);
+
+CREATE TABLE gatepost.plan (
+    run_id text NOT NULL,
+    version integer NOT NULL,
+    seq bigint NOT NULL,
+    plan json NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+CREATE TABLE gatepost."position" (
+    run_id text NOT NULL,
+    seq bigint NOT NULL,
+    checkpoint_id text NOT NULL,
+    parent_checkpoint_id text,
+    checkpoint jsonb NOT NULL,
+    metadata jsonb NOT NULL,
+    type text NOT NULL,
+    channel_values bytea NOT NULL
+)
+WITH (fillfactor='40', toast_tuple_target='8160');
+
+COMMENT ON COLUMN gatepost."position".parent_checkpoint_id IS 'the newest checkpoint that was kept';
 
 CREATE TABLE gatepost.step (
     run_id text NOT NULL,
@@ -490,6 +621,10 @@ CREATE INDEX run_by_age ON gatepost.run USING btree (created_at DESC, run_id);
 
 CREATE INDEX run_movable ON gatepost.run USING btree (priority DESC, created_at, run_id) WHERE (status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status]));
 
+CREATE INDEX run_ordered ON gatepost.run USING btree (run_id) WHERE (ordered IS NOT NULL);
+
+CREATE INDEX run_suspect ON gatepost.run USING btree (priority DESC, created_at, run_id) WHERE ((status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status])) AND (setbacks > 0));
+
 CREATE INDEX run_timer ON gatepost.run USING btree (wake_at) WHERE (status = 'waiting'::gatepost.run_status);
 
 CREATE INDEX run_unfinished ON gatepost.run USING btree (status, created_at) WHERE (finished_at IS NULL);
@@ -545,12 +680,18 @@ GRANT ALL ON FUNCTION gatepost.commit_superstep(p_run_id text, p_epoch bigint, p
 
 GRANT ALL ON FUNCTION gatepost.flush_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
+GRANT ALL ON FUNCTION gatepost.give_order(p_run_id text, p_ordered text, p_actor text, p_why text) TO gatepost_app;
+
 GRANT ALL ON FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone, p_wake_reason text, p_trouble text, p_patience integer) TO gatepost_app;
 
 REVOKE ALL ON FUNCTION gatepost.now() FROM PUBLIC;
 GRANT ALL ON FUNCTION gatepost.now() TO gatepost_app;
 
+GRANT ALL ON FUNCTION gatepost.obey(p_run_id text) TO gatepost_app;
+
 GRANT ALL ON FUNCTION gatepost.strand(p_run_id text, p_setbacks integer, p_trouble text) TO gatepost_app;
+
+GRANT ALL ON FUNCTION gatepost.take_back(p_run_id text, p_actor text, p_why text) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
@@ -588,10 +729,6 @@ GRANT SELECT,INSERT ON TABLE gatepost.intervention TO gatepost_app;
 
 GRANT SELECT ON TABLE gatepost.migration TO gatepost_app;
 
-GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gatepost."position" TO gatepost_app;
-
 GRANT SELECT,INSERT ON TABLE gatepost.run TO gatepost_app;
 
 GRANT UPDATE(status) ON TABLE gatepost.run TO gatepost_app;
@@ -623,6 +760,18 @@ GRANT UPDATE(setbacks) ON TABLE gatepost.run TO gatepost_app;
 GRANT UPDATE(setback_seq) ON TABLE gatepost.run TO gatepost_app;
 
 GRANT UPDATE(trouble) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(ordered) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(ordered_by) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT UPDATE(ordered_why) ON TABLE gatepost.run TO gatepost_app;
+
+GRANT SELECT ON TABLE gatepost.next_mover TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gatepost."position" TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.step TO gatepost_app;
 

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SKEW_SECONDS = 2.0
 MANY = 5
+PATIENCE = timedelta(seconds=60)
+"""How long a run may be queued while workers listen."""
 _PACKAGES = ("gatepost", "langgraph", "langgraph-checkpoint-postgres", "langchain-core", "psycopg", "cedarpy")
 
 
@@ -218,17 +220,31 @@ def _clock(theirs: datetime, before: datetime, after: datetime) -> Finding:
     return Finding("clock", ok=ok, said=f"the database's differs from ours by {skew:.1f} s", cure=cure)
 
 
+def _unmoved(runs: dict[str, Any], options: Options) -> Iterator[Finding]:
+    """What waits for a worker: no fault while one listens, unless it waits so long that none may know its workflow."""
+    ids = ", ".join(runs["unmoved"][:MANY])
+    if runs["movers"]:
+        late = bool(ids) and runs["unmoved_for"] > PATIENCE
+        cure = typed(options.before, "run", "why", runs["unmoved"][0]) if late else ""
+        said = f"{runs['movers']} listening, {len(runs['unmoved'])} runs queued"
+        said += (
+            f"; for more than {PATIENCE.seconds} s, maybe of workflows that none of them knows: {ids}" if late else ""
+        )
+        yield Finding("workers", ok=not late, said=said, cure=cure)
+    elif ids:
+        cure = typed(options.before, "run", "resume", runs["unmoved"][0])
+        yield Finding("unmoved", ok=False, said=f"nobody moves {ids}", cure=cure)
+
+
 def _work(runs: dict[str, Any], waiting: dict[str, Any], options: Options) -> Iterator[Finding]:
     said = f"{runs['unfinished']} unfinished, {runs['blocked']} blocked, {waiting['approvals']} open approvals"
     yield Finding("runs", ok=True, said=said)
-    if runs["unmoved"]:
-        ids = ", ".join(runs["unmoved"][:MANY])
-        cure = typed(options.before, "run", "resume", runs["unmoved"][0])
-        yield Finding("unmoved", ok=False, said=f"nobody moves {ids}", cure=cure)
-    if runs["parked"]:
-        ids = ", ".join(runs["parked"][:MANY])
-        cure = typed(options.before, "run", "show", runs["parked"][0])
-        yield Finding("parked", ok=False, said=f"only a person can move {ids}", cure=cure)
+    yield from _unmoved(runs, options)
+    for name, what in (("parked", "only a person can move"), ("alarms", "nothing would ever move")):
+        if runs[name]:
+            ids = ", ".join(runs[name][:MANY])
+            cure = typed(options.before, "run", "why", runs[name][0])
+            yield Finding(name, ok=False, said=f"{what} {ids}", cure=cure)
     if waiting["doubts"]:
         said = f"nobody knows whether {len(waiting['doubts'])} effects happened"
         yield Finding("doubt", ok=False, said=said, cure=f"{typed(options.before, 'approval', 'list')}, and find out")

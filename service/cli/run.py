@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
+from gatepost.service.cli import order, why
 from gatepost.service.cli.desk import (
     DEFAULT_ARTIFACTS,
     Artifacts,
@@ -166,6 +167,12 @@ def show(
         _print_report(found)
 
 
+app.command("why", epilog=EPILOG)(why.show)
+app.command("hold", epilog=EPILOG)(order.hold)
+app.command("release", epilog=EPILOG)(order.release)
+app.command("cancel", epilog=EPILOG)(order.cancel)
+
+
 def _start(
     context: typer.Context,
     goal: str | None,
@@ -197,8 +204,9 @@ def _detach(
     with opened(context) as desk:
         config: Any = {"configurable": {"thread_id": chosen}}
         desk.graph.admit(asked, config, context=acting(name), priority=priority)
-    terminal.say(chosen)
-    terminal.hint(f"written down for a worker; see who moves it: gatepost run show {chosen}")
+        terminal.say(chosen)
+        shown = desk.typed("run", "why", chosen)
+    terminal.hint(f"written down for a worker; who moves it, and when: {shown}")
 
 
 def _asked(
@@ -241,7 +249,7 @@ async def _report(desk: Desk, prefix: str) -> dict[str, Any]:
     approvals = await checkpointer.approvals.list(tenant, status=None, run_id=run_id, limit=1000)
     return {
         **{name: row[name] for name in _SHOWN},
-        "next": _next(desk, row, [found["approval_id"] for found in approvals if found["status"] == "open"]),
+        "next": (await why.report(desk, run_id))["sentence"],
         "steps": [board.record(step).plain() | {"status": board.status(step)} for step in steps],
         "approvals": approvals,
         "effects": await checkpointer.history.effects(run_id),
@@ -253,20 +261,6 @@ _SHOWN = (
     "run_id", "goal", "workflow", "input", "status", "reason", "requested_by", "plan_version", "seq", "owner", "epoch",
     "lease_expires_at", "created_at", "updated_at", "finished_at",
 )  # fmt: skip
-
-
-def _next(desk: Desk, row: dict[str, Any], open_approvals: list[str]) -> str:
-    """Who moves a run next, in one sentence."""
-    status = RunStatus(row["status"])
-    if row["finished_at"] is not None:
-        return "nobody: it has ended"
-    if row["owner"] is not None and row["lease_expires_at"] > row["now"]:
-        return f"its owner {row['owner']}, whose lease runs until {row['lease_expires_at']:%H:%M:%S}"
-    if status is RunStatus.BLOCKED and open_approvals:
-        return f"a person: {', '.join(open_approvals)}"
-    if status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.BLOCKED):
-        return f"whoever goes on with it: {desk.typed('run', 'resume', row['run_id'])}"
-    return "an operator"
 
 
 def _print_report(found: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -92,6 +93,8 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms) -> b
         else:
             worker.drain(given.name)
 
+    # The pool warns of each connection that it finds cut; what that means for a run, the worker says itself.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     loop = asyncio.get_running_loop()
     for given in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(given, leave, given)

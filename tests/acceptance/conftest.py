@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.acceptance.fleet import Fleet
 from tests.acceptance.processes import Office, serving
 
+from gatepost import Checkpointer
 from gatepost.examples.services import Services
 from gatepost.testing import Database
 
@@ -17,6 +19,12 @@ def services_url(tmp_path: Path) -> Iterator[str]:
     """The services of this test: a process of their own, with empty books."""
     with serving(tmp_path / "books.sqlite") as url:
         yield url
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, checkpointer: Checkpointer, gatepost_database: Database) -> Fleet:
+    """`gatepost worker` processes on this test's database, and a provider of their own."""
+    return Fleet(tmp_path, checkpointer, gatepost_database.url)
 
 
 @pytest.fixture

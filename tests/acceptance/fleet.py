@@ -5,11 +5,13 @@ Nothing here sleeps for luck: whoever waits, waits for a line of a worker, for i
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections import Counter
 from contextlib import closing
@@ -33,12 +35,12 @@ ENDED = "SELECT status, count(*)::int AS n FROM gatepost.run GROUP BY 1"
 class Hand:
     """A worker process; leaving the block kills it."""
 
-    def __init__(self, *options: str, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, *command: str, folder: Path, environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, *MILL, "worker", *options],
+            command,
             cwd=folder,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -66,8 +68,21 @@ class Hand:
         """Send a signal."""
         self.process.send_signal(given)
 
+    def go_on(self) -> None:
+        """Let a frail worker go on from its point."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """SIGKILL it, and wait until it is gone."""
+        self.process.kill()
+        assert self.ended() == -signal.SIGKILL
+
     def ended(self) -> int:
         """Wait until it has ended; its exit status, minus the signal where one killed it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         status = self.process.wait(timeout=SECONDS)
         self._reader.join(timeout=SECONDS)
         assert not self._with("Traceback"), "\n".join(self.lines)
@@ -81,6 +96,16 @@ class Hand:
         with self.process.stdout as said:
             for line in said:
                 self.lines.append(line.rstrip("\n"))
+
+
+def _copy_of_mill(folder: Path) -> Any:
+    """The workflows of a folder, whose tools keep their books there."""
+    spec = importlib.util.spec_from_file_location(f"mill_in_{folder.name}", folder / "mill.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Fleet:
@@ -100,11 +125,16 @@ class Fleet:
         }  # fmt: skip
         shutil.copy(HERE / "mill.py", folder)
         (folder / "mill.cedar").write_text(mill.POLICY)
-        self.graph = build_graph(mill.WORKFLOWS, checkpointer, policy=Policy(mill.POLICY))
+        self.graph = build_graph(_copy_of_mill(folder).WORKFLOWS, checkpointer, policy=Policy(mill.POLICY))
 
     def hire(self, *options: str, **environment: str) -> Hand:
         """A worker with a short lease."""
-        return Hand(*QUICK, *options, folder=self.folder, environment={**self.environment, **environment})
+        command = (*COMMAND, *MILL, "worker", *QUICK, *options)
+        return Hand(*command, folder=self.folder, environment={**self.environment, **environment})
+
+    def hire_frail(self, point: str) -> Hand:
+        """A worker that stops at a point (`frail.py`)."""
+        return Hand(sys.executable, str(HERE / "frail.py"), point, folder=self.folder, environment=self.environment)
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command, to its end."""

@@ -22,8 +22,9 @@ BOOKS = HERE / "books.sqlite"
 OPEN = HERE / "open"
 """While it is missing, whoever waits for the door waits."""
 TABLE = "CREATE TABLE IF NOT EXISTS attempt (key TEXT, run TEXT, step TEXT, pid INTEGER)"
-GRIND = tuple(f"grind_{number}" for number in range(6))
+GRIND = tuple(f"grind_{number}" for number in range(int(os.environ.get("MILL_STEPS", "6"))))
 """The steps of the fight's workflow, one after the other."""
+PACE = float(os.environ.get("MILL_PACE", "1"))
 
 
 def booked(ctx: EffectContext) -> None:
@@ -36,8 +37,8 @@ def booked(ctx: EffectContext) -> None:
 
 @tool(effect="write", on_doubt="retry")
 async def grind(ctx: EffectContext) -> str:
-    """A call that takes its time: 10 to 90 ms, the same for every attempt of a step."""
-    await anyio.sleep(0.01 + (ctx.seed % 80) / 1000)
+    """A call that takes its time: 10 to 90 ms at the common pace, the same for every attempt of a step."""
+    await anyio.sleep(PACE * (0.01 + (ctx.seed % 80) / 1000))
     booked(ctx)
     return "ground"
 

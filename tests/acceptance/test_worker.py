@@ -7,7 +7,6 @@ from __future__ import annotations
 import signal
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,16 +15,11 @@ from langgraph.types import Command
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.processes import wait_until
 
-from gatepost import Checkpointer, Decision
+from gatepost import Decision
 from gatepost.testing import Database
 from gatepost.testing.plugin import LEASE
 
 CUT_BELL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gatepost worker'"
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, checkpointer: Checkpointer, gatepost_database: Database) -> Fleet:
-    return Fleet(tmp_path, checkpointer, gatepost_database.url)
 
 
 def test_what_is_started_detached_is_moved_by_a_worker_and_so_is_what_is_answered(fleet: Fleet) -> None:
@@ -108,7 +102,8 @@ def test_a_worker_that_is_told_to_leave_lets_its_run_reach_the_next_superstep(fl
     row = fleet.run("r1")
     assert (row["status"], row["owner"], row["setbacks"]) == ("queued", None, 0)
     steps = fleet.rows("SELECT DISTINCT ON (step_id) step_id, status FROM gatepost.step ORDER BY step_id, seq DESC")
-    assert {step["step_id"]: step["status"] for step in steps} == {"linger": "succeeded"}
+    stand = {step["step_id"]: step["status"] for step in steps}
+    assert (stand["linger"], stand.get("after") == "succeeded") == ("succeeded", False)
     assert fleet.run("later")["epoch"] == 0, "it claimed while it was leaving"
     with fleet.hire("--until-idle") as hand:
         assert hand.ended() == 0
@@ -141,19 +136,23 @@ def test_a_run_that_kills_its_workers_is_parked_and_its_neighbours_are_not(
     fleet: Fleet, gatepost_database: Database
 ) -> None:
     fleet.admit("crush", "poison")
-    deaths = 0
+    deaths = neighbours = 0
     while fleet.run("poison")["status"] != "stranded":
-        fleet.admit("short", f"neighbour-{deaths}")
+        fleet.admit("short", f"neighbour-{neighbours}")
+        neighbours += 1
         with fleet.hire("--until-idle", "--patience", "3") as hand:
             deaths += hand.ended() == -signal.SIGKILL
         gatepost_database.clock.shift(LEASE + timedelta(seconds=1))
         assert deaths <= 3
     assert deaths == 3
     assert fleet.run("poison")["reason"].startswith("3 attempts in a row ended at transition ")
+    said = fleet.cli("run", "why", "poison").stdout
+    assert "poison is stranded, and only an operator moves it (3 attempts in a row ended at transition " in said
+    assert "✗ parked: only a person can move poison\n" in fleet.cli("doctor").stdout
     assert len([step for _, _, step in fleet.attempts() if step == "crush"]) == 3
     with fleet.hire("--until-idle") as hand:
         assert hand.ended() == 0
-    assert set(fleet.stands()) == {"stranded", "succeeded"}
+    assert fleet.stands() == {"stranded": 1, "succeeded": neighbours}
 
 
 def test_a_worker_whose_bell_was_cut_hears_again(fleet: Fleet) -> None:

@@ -6,83 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.integration.yard import HOUR, Yard
 
-from gatepost import Checkpointer
-from gatepost.checkpointing.movers import Bell, Movers
+from gatepost import Checkpointer, build_graph
+from gatepost.checkpointing.movers import Bell, is_suspect
 from gatepost.checkpointing.queries import query
-from gatepost.checkpointing.runs import PATIENCE, Admission
-from gatepost.state.ids import RunId
+from gatepost.checkpointing.runs import PATIENCE
+from gatepost.state.approval import decision_of
 from gatepost.testing.plugin import LEASE
-
-HOUR = timedelta(hours=1)
-
-
-class Yard:
-    """Runs of a workflow that only one test knows, and a mover who claims them."""
-
-    def __init__(self, hall: Checkpointer, owner: Any) -> None:
-        self.hall, self.owner = hall, owner
-        self.name = secrets.token_hex(4)
-        self.movers = Movers(hall.pools, hall.runs)
-
-    def admit(self, *names: str, version: str = "1", tenant: str = "local", **more: Any) -> None:
-        """Write runs down, one after the other."""
-        for name in names:
-            self.hall.bridge.run(self.hall.runs.admit(self.admission(name, version=version, tenant=tenant, **more)))
-
-    def admission(self, name: str, *, version: str = "1", tenant: str = "local", **more: Any) -> Admission:
-        """What a run is started with."""
-        return Admission(
-            run_id=RunId(f"{self.name}-{name}"), tenant=tenant, requested_by="alice", goal="g", workflow=self.name,
-            graph_version=version, input={}, fingerprint="f", **more,
-        )  # fmt: skip
-
-    def claim(self, slots: int = 10, **asked: Any) -> list[str]:
-        """The names of the runs that a claim takes."""
-        return [row["run_id"].removeprefix(f"{self.name}-") for row in self.rows(slots, **asked)]
-
-    def rows(self, slots: int = 10, **asked: Any) -> list[dict[str, Any]]:
-        """The rows that a claim takes."""
-        asked = {"workflows": [self.name], "graph_version": "1", "slots": slots, **asked}
-        return self.hall.bridge.run(self.movers.claim(**asked))
-
-    def set(self, name: str, **columns: Any) -> None:
-        """Change the row of a run behind everybody's back. A timedelta means that long from now."""
-        for column, value in columns.items():
-            moment = "gatepost.now() + %s::interval" if isinstance(value, timedelta) else "%s"
-            statement = f"UPDATE gatepost.run SET {column} = {moment} WHERE run_id = %s"  # noqa: S608 (ours)
-            self.owner.change(statement, value, f"{self.name}-{name}")
-
-    def hold(self, name: str, left: timedelta, **columns: Any) -> None:
-        """Somebody holds it, for so long."""
-        statement = (
-            "UPDATE gatepost.run SET owner = 'somebody', lease_expires_at = gatepost.now() + %s, status = 'running' "
-            "WHERE run_id = %s"
-        )
-        self.owner.change(statement, left, f"{self.name}-{name}")
-        self.set(name, **columns)
-
-    def row(self, name: str) -> dict[str, Any]:
-        """The row of a run."""
-        found: dict[str, Any] = self.owner.run(f"{self.name}-{name}")
-        return found
-
-    def ask(self, name: str, status: str, *, taken: int | None = None, decide_by: timedelta | None = None) -> None:
-        """A question of a run that is blocked by it."""
-        self.set(name, status="blocked")
-        self.owner.change(
-            "INSERT INTO gatepost.approval (approval_id, run_id, step_id, status, digest, request, opened_seq, "
-            "taken_seq, closed_at, decide_by) "
-            "VALUES (%s, %s, 's', %s, 'd', '{}', 1, %s, %s, gatepost.now() + %s::interval)",
-            f"apr_{secrets.token_hex(4)}", f"{self.name}-{name}", status, taken,
-            None if status == "open" else self.owner.rows("SELECT now() AS at")[0]["at"], decide_by,
-        )  # fmt: skip
 
 
 @pytest.fixture
@@ -142,7 +78,7 @@ def test_a_finished_run_is_never_taken_nor_looked_at(yard: Yard) -> None:
     assert yard.claim() == []
     params = {
         "workflows": [yard.name], "graph_version": "1", "slots": 1, "tenants": None, "owner": "x",
-        "ttl": LEASE, "patience": 3,
+        "ttl": LEASE, "patience": 3, "suspect": 2,
     }  # fmt: skip
     for name, index in (("claim", "run_movable"), ("ring", "run_timer"), ("answered", "approval_untaken")):
         yard.owner.change("SET enable_seqscan = off")
@@ -200,6 +136,29 @@ def test_who_asks_for_a_kept_run_gets_it(yard: Yard) -> None:
     row, _ = yard.hall.bridge.run(take())
     assert (row["status"], row["wake_at"]) == ("running", None)
     assert yard.claim() == ["a"], "it was let go, and is anybody's"
+
+
+def test_an_answered_run_is_left_to_the_caller_who_goes_on_with_it(
+    shop: Any, yard: Yard, owner: Any, second_process: Callable[..., Any]
+) -> None:
+    asked = shop.open()
+    held = "UPDATE gatepost.run SET owner = 'somebody', lease_expires_at = gatepost.now() + %s WHERE run_id = %s"
+    owner.change(held, HOUR, shop.run())
+    with second_process() as other:  # it finds the run owned, and its answer recorded
+        shop.graph = build_graph(shop.workflows(), other)
+        shop.answer(asked.approve(by="alice"))
+    row = owner.run(shop.run())
+    assert (row["status"], row["wake_reason"]) == ("queued", "kept for the caller who answered")
+    owner.change(held, -HOUR, shop.run())
+    workflows = shop.graph.equipment.catalog.workflows
+    assert shop.run() not in [row["run_id"] for row in yard.rows(workflows=workflows)]
+    owner.change("UPDATE gatepost.run SET wake_at = gatepost.now() WHERE run_id = %s", shop.run())
+    assert shop.run() in [row["run_id"] for row in yard.rows(workflows=workflows)]
+
+
+def test_an_answer_that_is_left_to_others_is_anybodys_at_once(shop: Any, yard: Yard) -> None:
+    shop.graph.decide(decision_of(shop.open().approve(by="alice")))
+    assert shop.run() in [row["run_id"] for row in yard.rows(workflows=["sell"])]
 
 
 def test_a_waiting_run_whose_owner_died_before_it_set_the_timer_is_not_stranded(yard: Yard) -> None:
@@ -278,6 +237,18 @@ def test_a_run_that_ends_one_owner_after_another_is_parked(yard: Yard) -> None:
     assert row["reason"] == f"{PATIENCE} attempts in a row ended at transition 0; the last one died without a word"
     (noted,) = yard.owner.rows("SELECT * FROM gatepost.intervention WHERE run_id = %s", row["run_id"])
     assert (noted["kind"], noted["actor"], noted["reason"]) == ("strand", "mover", row["reason"])
+
+
+def test_a_run_that_ended_two_owners_is_taken_first_and_alone(yard: Yard) -> None:
+    yard.admit("a", "b", "suspect", "once", "moved")
+    yard.hold("suspect", -timedelta(seconds=1), setbacks=1)
+    yard.hold("once", -timedelta(seconds=1))
+    yard.hold("moved", -timedelta(seconds=1), setbacks=5, setback_seq=3, seq=4)
+    (row,) = yard.rows()
+    assert (row["run_id"], row["setbacks"], is_suspect(row)) == (f"{yard.name}-suspect", 2, True)
+    rows = yard.rows()
+    assert [row["setbacks"] for row in rows] == [0, 0, 1, 1]
+    assert not any(map(is_suspect, rows))
 
 
 def test_a_run_that_moves_on_between_deaths_is_not_given_up(yard: Yard) -> None:

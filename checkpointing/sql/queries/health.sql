@@ -5,16 +5,18 @@ SELECT current_setting('server_version') AS version, current_user::text AS role,
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user;
 
 -- name: runs
--- What is under way, and what nobody moves: unfinished, without a live lease and without a person to wait for.
-SELECT count(*) FILTER (WHERE finished_at IS NULL) AS unfinished,
-       count(*) FILTER (WHERE status = 'blocked') AS blocked,
-       coalesce(array_agg(run_id ORDER BY created_at) FILTER (
-           WHERE status IN ('queued', 'running') AND (owner IS NULL OR lease_expires_at <= gatepost.now())
-       ), '{}') AS unmoved,
-       coalesce(array_agg(run_id ORDER BY created_at) FILTER (
-           WHERE status IN ('held', 'stranded', 'timed_out', 'compensation_failed')
-       ), '{}') AS parked
-FROM gatepost.run WHERE tenant = %(tenant)s;
+-- What is under way: what waits for a mover, and for how long already, what only a person moves, and what nobody does;
+-- and how many movers listen.
+SELECT count(*) AS unfinished,
+       count(*) FILTER (WHERE kind = 'approval') AS blocked,
+       coalesce(array_agg(run_id ORDER BY created_at) FILTER (WHERE kind = 'queue'), '{}') AS unmoved,
+       max(gatepost.now() - updated_at) FILTER (WHERE kind = 'queue') AS unmoved_for,
+       coalesce(array_agg(run_id ORDER BY created_at) FILTER (WHERE kind = 'operator'), '{}') AS parked,
+       coalesce(array_agg(run_id ORDER BY created_at) FILTER (WHERE kind = 'nobody'), '{}') AS alarms,
+       (SELECT count(*) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database
+        WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = pg_catalog.current_database()
+          AND (l.classid::bigint << 32 | l.objid::bigint) = %(key)s) AS movers
+FROM gatepost.next_mover WHERE tenant = %(tenant)s;
 
 -- name: waiting
 -- Open questions, and effects of which nobody knows whether they happened.

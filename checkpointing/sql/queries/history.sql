@@ -68,5 +68,8 @@ SELECT * FROM (
     SELECT f.at, 8, 'artifact', f.name, f.seq, NULL, 'v' || f.version, f.step_id, f.sha256,
            json_build_object('media_type', f.media_type, 'parents', f.parents)
     FROM gatepost.artifact f WHERE f.run_id = %(run_id)s
+    UNION ALL
+    SELECT i.at, 9, 'intervention', i.kind, NULL, NULL, i.kind, i.actor, i.reason, '{}'::json
+    FROM gatepost.intervention i WHERE i.run_id = %(run_id)s
 ) AS event
 ORDER BY at, rank, id;

@@ -2,8 +2,10 @@
 -- Queue the runs whose timer has run out. One that was left without a time is its dead owner's: it goes on at once.
 WITH due AS MATERIALIZED (
     SELECT run_id FROM gatepost.run
-    WHERE status = 'waiting'
-      AND (wake_at <= (SELECT gatepost.now()) OR (wake_at IS NULL AND lease_expires_at <= (SELECT gatepost.now())))
+    WHERE status = 'waiting' AND (
+        (wake_at <= (SELECT gatepost.now()) AND (owner IS NULL OR lease_expires_at <= (SELECT gatepost.now())))
+        OR (wake_at IS NULL AND lease_expires_at <= (SELECT gatepost.now()))
+    )
     FOR UPDATE SKIP LOCKED
 )
 UPDATE gatepost.run r SET
@@ -25,7 +27,7 @@ WITH late AS MATERIALIZED (
 )
 UPDATE gatepost.run r SET
     status = 'queued', reason = 'nobody answered in time', owner = NULL, lease_expires_at = NULL,
-    updated_at = gatepost.now()
+    wake_at = NULL, wake_reason = NULL, updated_at = gatepost.now()
 FROM closed WHERE r.run_id = closed.run_id;
 
 -- name: answered
@@ -36,8 +38,19 @@ WITH left_over AS MATERIALIZED (
       AND r.run_id IN (SELECT a.run_id FROM gatepost.approval a WHERE a.status = 'decided' AND a.taken_seq IS NULL)
     FOR UPDATE OF r SKIP LOCKED
 )
-UPDATE gatepost.run r SET status = 'queued', owner = NULL, lease_expires_at = NULL, updated_at = gatepost.now()
+UPDATE gatepost.run r SET
+    status = 'queued', owner = NULL, lease_expires_at = NULL, wake_at = NULL, wake_reason = NULL,
+    updated_at = gatepost.now()
 FROM left_over WHERE r.run_id = left_over.run_id;
+
+-- name: obey
+-- Carry out the orders whose run has no owner any more that could.
+WITH ordered AS MATERIALIZED (
+    SELECT run_id FROM gatepost.run
+    WHERE ordered IS NOT NULL AND (owner IS NULL OR lease_expires_at <= (SELECT gatepost.now()))
+    FOR UPDATE SKIP LOCKED
+)
+SELECT run_id, gatepost.obey(run_id) AS status FROM ordered;
 
 -- name: strand
 -- Park the runs that have ended one owner after another without moving on.
@@ -50,11 +63,24 @@ WITH hopeless AS MATERIALIZED (
 SELECT run_id, gatepost.strand(run_id, setbacks, NULL) FROM hopeless;
 
 -- name: claim
--- Take runs that nobody holds, the most urgent first and of those the oldest, and their leases with them.
--- Limits (so many at once of a tenant, a queue, a provider) have their place in the WHERE of `free`.
-WITH free AS MATERIALIZED (
+-- Take runs that nobody holds, the most urgent first and of those the oldest, and their leases with them. A suspect, at
+-- whose transition two attempts in a row have ended, comes first and alone: if it ends its owner, it ends nobody else.
+-- Limits (so many at once of a tenant, a queue, a provider) have their place in the WHERE of `suspect` and `free`.
+WITH suspect AS MATERIALIZED (
     SELECT run_id FROM gatepost.run
-    WHERE status IN ('queued', 'running')
+    WHERE status IN ('queued', 'running') AND setbacks > 0
+      AND setback_seq = seq AND setbacks + CASE WHEN owner IS NULL THEN 0 ELSE 1 END >= %(suspect)s
+      AND (owner IS NULL OR lease_expires_at <= (SELECT gatepost.now()))
+      AND (wake_at IS NULL OR wake_at <= (SELECT gatepost.now()))
+      AND workflow = ANY(%(workflows)s) AND graph_version = %(graph_version)s
+      AND (%(tenants)s::text[] IS NULL OR tenant = ANY(%(tenants)s::text[]))
+    ORDER BY priority DESC, created_at, run_id
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+), free AS MATERIALIZED (
+    SELECT run_id FROM gatepost.run
+    WHERE NOT EXISTS (SELECT FROM suspect) AND status IN ('queued', 'running')
+      AND (setback_seq <> seq OR setbacks + CASE WHEN owner IS NULL THEN 0 ELSE 1 END < %(suspect)s)
       AND (owner IS NULL OR lease_expires_at <= (SELECT gatepost.now()))
       AND (wake_at IS NULL OR wake_at <= (SELECT gatepost.now()))
       AND workflow = ANY(%(workflows)s) AND graph_version = %(graph_version)s
@@ -69,7 +95,8 @@ UPDATE gatepost.run r SET
     setback_seq = seq,
     setbacks = CASE WHEN setback_seq = seq THEN setbacks ELSE 0 END + CASE WHEN owner IS NULL THEN 0 ELSE 1 END,
     trouble = CASE WHEN owner IS NULL AND setback_seq = seq THEN trouble END
-FROM free WHERE r.run_id = free.run_id
+FROM (SELECT run_id FROM suspect UNION ALL SELECT run_id FROM free) AS chosen
+WHERE r.run_id = chosen.run_id
 RETURNING r.*, gatepost.now() AS now;
 
 -- name: due
@@ -89,3 +116,21 @@ LISTEN gatepost_queue;
 -- name: present
 -- Show to everybody, for as long as the connection lives, that a mover listens.
 SELECT pg_advisory_lock_shared(%(key)s);
+
+-- name: why
+-- Who moves a run next, and what there is to know about it.
+SELECT r.run_id, r.status, r.reason, r.workflow, r.seq, r.owner, r.lease_expires_at, r.finished_at, r.trouble,
+       r.ordered, r.ordered_by,
+       CASE WHEN r.setback_seq = r.seq THEN r.setbacks ELSE 0 END AS setbacks,
+       m.kind, m.until, m.detail, gatepost.now() AS now, last.at AS moved_at, last.nodes AS moved_by,
+       (SELECT count(*) FROM gatepost.next_mover o
+        WHERE o.tenant = r.tenant AND o.kind = 'queue'
+          AND (-o.priority, o.created_at, o.run_id) < (-r.priority, r.created_at, r.run_id)
+       ) AS ahead,
+       (SELECT count(*) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database
+        WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = pg_catalog.current_database()
+          AND (l.classid::bigint << 32 | l.objid::bigint) = %(key)s) AS movers
+FROM gatepost.run r
+LEFT JOIN gatepost.next_mover m USING (run_id)
+LEFT JOIN gatepost.transition last ON last.run_id = r.run_id AND last.seq = r.seq
+WHERE r.run_id = %(run_id)s AND r.tenant = %(tenant)s;

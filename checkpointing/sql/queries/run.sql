@@ -39,11 +39,11 @@ WHERE run_id = %(run_id)s AND tenant = %(tenant)s AND finished_at IS NULL
 RETURNING *, gatepost.now() AS now;
 
 -- name: extend
--- The heartbeat, for all runs that a process holds: a run that does not come back is lost.
+-- The heartbeat, for all runs that a process holds: a run that does not come back is lost. It brings orders back.
 UPDATE gatepost.run r SET lease_expires_at = gatepost.now() + %(ttl)s
 FROM unnest(%(run_ids)s::text[], %(epochs)s::bigint[]) AS held (run_id, epoch)
 WHERE r.run_id = held.run_id AND r.epoch = held.epoch AND r.owner IS NOT NULL
-RETURNING r.run_id, r.epoch;
+RETURNING r.run_id, r.epoch, r.ordered;
 
 -- name: release
 -- Let go; gives the status in which the run is left, or null when it was not ours any more.
