@@ -9,6 +9,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
+from gatepost import open_checkpointer
 from gatepost.checkpointing import migrate as runner
 from gatepost.checkpointing import schema
 from gatepost.checkpointing.address import Address, resolve
@@ -305,6 +307,40 @@ def test_application_role_owns_nothing(migrated: Address) -> None:
         ).fetchone()
     assert owned == (0,)
     assert rights == (False,) * 5
+
+
+@pytest.fixture(params=["INHERIT", "NOINHERIT"])
+def user(migrated: Address, request: pytest.FixtureRequest) -> Iterator[Address]:
+    """A user who may act as the application role, and no more."""
+    with as_owner(migrated) as connection:
+        connection.execute(sql.SQL("CREATE ROLE worker LOGIN {}").format(sql.SQL(request.param)))
+        connection.execute("GRANT gatepost_app TO worker")
+        yield resolve(make_conninfo(migrated.owner, user="worker"))
+        connection.execute("DROP ROLE worker")
+
+
+def test_user_who_may_not_migrate_works_where_nothing_is_missing(user: Address) -> None:
+    assert (pending(user), migrate(user)) == ([], [])
+    with open_checkpointer(user.owner) as checkpointer:
+        assert checkpointer.bridge.run(checkpointer.runs.list("local")) == []
+
+
+def test_user_who_may_not_migrate_is_told_what_helps(user: Address, migrated: Address) -> None:
+    with as_owner(migrated) as connection, put_back(migrated, max(migrations(), key=lambda last: last.number)):
+        with pytest.raises(DatabaseUnavailable, match="migrate as the owner of the database"):
+            open_checkpointer(user.owner)
+        connection.execute("REVOKE gatepost_app FROM worker")
+        with pytest.raises(DatabaseUnavailable, match="connect as the owner of the database, or let the owner GRANT"):
+            open_checkpointer(user.owner)
+
+
+@contextmanager
+def put_back(address: Address, last: Migration) -> Iterator[None]:
+    """The last migration is not written down while the block runs."""
+    with as_owner(address) as connection:
+        connection.execute("DELETE FROM gatepost.migration WHERE number = %s", [last.number])
+        yield
+        connection.execute(runner.RECORD, [last.number, last.name, last.sha256])
 
 
 def test_application_role_does_its_work(migrated: Address) -> None:
