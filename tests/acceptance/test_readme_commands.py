@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,13 @@ def test_its_commands_do_what_it_says(shell: Shell) -> None:
         typed(shell, line)
     runs = shell.rows("SELECT run_id, status FROM gatepost.run WHERE workflow = 'sale' ORDER BY created_at")
     assert ([row["status"] for row in runs], runs[-1]["run_id"]) == (["blocked", "blocked"], "sale-2")
+
+
+def test_embedded_server_lies_where_the_doctor_says_and_runs_until_it_is_stopped(shell: Shell) -> None:
+    del shell.environment["GATEPOST_DATABASE_URL"]
+    with tempfile.TemporaryDirectory(prefix="gp-") as home:  # short: a socket's path has a limit
+        shell.environment["GATEPOST_HOME"] = home
+        assert "no runs yet" in typed(shell, "gatepost run list")
+        assert f"✓ embedded: {home}/data, " in typed(shell, "gatepost doctor")
+        stopped = [typed(shell, "gatepost doctor --stop-server") for _ in range(2)]
+    assert stopped == ["stopped\n", "it was not running\n"]
