@@ -66,7 +66,21 @@ REFUSALS = (
         "the host name is not known in",
         "correct the host",
     ),
-    _Refusal("timeout expired|timed out", "no answer in time from", "check host, port and firewall"),
+    _Refusal(
+        "invalid response to SSL negotiation|expected authentication request",
+        "what listens there is no PostgreSQL:",
+        "correct host and port",
+    ),
+    _Refusal(
+        "port \\d+ failed: server closed the connection unexpectedly",
+        "what listens there hung up, as something does that is no PostgreSQL, or a server that stops:",
+        "correct host and port, or try again in a moment",
+    ),
+    _Refusal(
+        "timeout expired|timed out",
+        "no answer in time from",
+        "check host, port and firewall, and that it is a PostgreSQL that listens there",
+    ),
     _Refusal(
         "password authentication failed|no password supplied|authentication failed",
         "user or password is wrong for",

@@ -39,6 +39,7 @@ READ_STATE = """
                          THEN 'SET' ELSE 'MEMBER' END)
                      FROM pg_catalog.pg_roles WHERE rolname = 'gatepost_app'), false) AS role
 """
+ACT_AS_APPLICATION = "SET LOCAL ROLE gatepost_app"
 READ_LANGGRAPH_STATE = "SELECT max(v) AS langgraph FROM public.checkpoint_migrations"
 READ_OUR_STATE = """
     SELECT json_object_agg(number, json_build_array(name, sha256)) AS applied FROM gatepost.migration
@@ -192,16 +193,18 @@ def _missing(connection: psycopg.Connection[DictRow], address: Address) -> Missi
 
 
 def _read_state(connection: psycopg.Connection[DictRow], address: Address) -> DictRow:
-    """Read everything in one query, or piece by piece where a table is missing."""
+    """Read everything in one query, or piece by piece where a table is missing.
+
+    A user who may not migrate need not: the application role may look, and so may whoever may act as it.
+    """
     try:
-        row = connection.execute(READ_STATE).fetchone()
-        return row or {}
+        return _row(connection)
     except errors.UndefinedTable:
         pass
+    except errors.InsufficientPrivilege:
+        return _read_as_application(connection, address)
     except psycopg.Error as error:
-        raise DatabaseUnavailable(
-            f"the state of {address.shown} cannot be read ({_told(error)}): connect as the owner of the database"
-        ) from error
+        raise _unreadable(error, address) from error
     state: DictRow = {"langgraph": None, "applied": None, "role": False}
     for query in (READ_LANGGRAPH_STATE, READ_OUR_STATE):
         try:
@@ -209,6 +212,26 @@ def _read_state(connection: psycopg.Connection[DictRow], address: Address) -> Di
         except errors.UndefinedTable:
             continue
     return state
+
+
+def _read_as_application(connection: psycopg.Connection[DictRow], address: Address) -> DictRow:
+    try:
+        with connection.transaction():
+            connection.execute(ACT_AS_APPLICATION)
+            return _row(connection)
+    except psycopg.Error as error:
+        raise _unreadable(error, address) from error
+
+
+def _row(connection: psycopg.Connection[DictRow]) -> DictRow:
+    return connection.execute(READ_STATE).fetchone() or {}
+
+
+def _unreadable(error: psycopg.Error, address: Address) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"the state of {address.shown} cannot be read ({_told(error)}): connect as the owner of the database, or let "
+        "the owner GRANT gatepost_app to this user"
+    )
 
 
 def _refuse_foreign(applied: Mapping[int, tuple[str, str]], known: Mapping[int, Migration], address: Address) -> None:

@@ -101,11 +101,7 @@ class Runs:
                 return
             row = await self._row(connection, admission.run_id, admission.tenant)
         if row is None or row["fingerprint"] != admission.fingerprint:
-            raise RunExists(
-                f"the id {admission.run_id!r} belongs to another run"
-                + (f" (goal {row['goal']!r})" if row else "")
-                + ". One run is one execution of one goal: use another thread_id, or the same goal and input to go on."
-            )
+            raise RunExists(_taken(admission, row))
 
     async def get(self, run_id: str, tenant: str) -> dict[str, Any]:
         """The row of a run.
@@ -245,6 +241,20 @@ class Runs:
 def owner_name() -> str:
     """Who holds a lease: host, process, and a random part, because one process may hold several."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def _taken(admission: Admission, row: Mapping[str, Any] | None) -> str:
+    """That the id belongs to another run, and in what that one is another; of somebody else's nothing is told."""
+    taken = f"the id {admission.run_id!r} belongs to another run"
+    if row is None:
+        return f"{taken}. Use another thread_id."
+    if row["workflow"] != admission.workflow:
+        other, cure = f"its goal is {row['goal']!r}, not {admission.goal!r}", "goal"
+    else:
+        theirs, ours = row["input"], dict(admission.input)
+        names = [name for name in {**theirs, **ours} if theirs.get(name, row) != ours.get(name, row)]
+        other, cure = f"its goal is the same, its input is not ({', '.join(names[:10])})", "input"
+    return f"{taken}: {other}. One run is one execution: use another thread_id, or the same {cure} to go on with it."
 
 
 def said(error: BaseException) -> str:

@@ -25,7 +25,7 @@ PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Whereabouts:
     """Where a run stands after it was driven."""
 
     run_id: str
@@ -121,7 +121,7 @@ async def drive(
     context: RunContext,
     emit: Emit,
     busy: Emit,
-) -> Standing:
+) -> Whereabouts:
     """Start or continue a run until it ends or waits, printing its log.
 
     Args:
@@ -144,14 +144,14 @@ async def drive(
                 await follower.look()
                 busy(_under_way(task))
     await follower.look()
-    return await _standing(graph.saver, run_id, context.tenant, moved=follower.seen > before)
+    return await _whereabouts(graph.saver, run_id, context.tenant, moved=follower.seen > before)
 
 
-async def _standing(checkpointer: Checkpointer, run_id: str, tenant: str, *, moved: bool) -> Standing:
+async def _whereabouts(checkpointer: Checkpointer, run_id: str, tenant: str, *, moved: bool) -> Whereabouts:
     row = await checkpointer.runs.get(run_id, tenant)
     asked = await checkpointer.approvals.list(tenant, run_id=run_id) if row["finished_at"] is None else []
     left = await checkpointer.history.artifacts(run_id) if row["finished_at"] is not None else []
-    return Standing(
+    return Whereabouts(
         run_id=run_id,
         status=RunStatus(row["status"]),
         reason=row["reason"],

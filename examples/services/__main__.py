@@ -21,8 +21,8 @@ from typing import NoReturn
 from gatepost.examples.services.address import Address
 from gatepost.examples.services.book import Book
 from gatepost.examples.services.control import Control
-from gatepost.examples.services.desk import Desk
 from gatepost.examples.services.faults import Faults
+from gatepost.examples.services.reception import Reception
 from gatepost.examples.services.server import Activity, Server
 
 
@@ -60,14 +60,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _server(port: int, *, book: Book, instance: str) -> Server:
     faults = Faults()
-    desk = Desk(
+    reception = Reception(
         book,
         faults=faults,
         now=lambda: datetime.now(UTC),
         new_reference=lambda: secrets.token_hex(6),
     )
     control = Control(instance=instance, book=book, faults=faults)
-    return Server(port, desk=desk, control=control, activity=Activity(time.monotonic))
+    return Server(port, reception=reception, control=control, activity=Activity(time.monotonic))
 
 
 def _publish(address: Address, path: Path | None) -> None:

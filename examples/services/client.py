@@ -1,7 +1,7 @@
 """A typed client of the example services, for tools, tests and notebooks.
 
-Errors of httpx pass through unchanged: whether a failure leaves doubt is for the effect protocol
-to judge, and it needs the original. The client never retries.
+Errors stay httpx's own: whether a failure leaves doubt is for the effect protocol to judge, and it
+needs the original. A refusal says why in the provider's words. The client never retries.
 """
 
 from __future__ import annotations
@@ -142,7 +142,23 @@ class Services:
 
 
 def _read(response: httpx.Response) -> Any:
-    return response.raise_for_status().json()
+    try:
+        return response.raise_for_status().json()
+    except httpx.HTTPStatusError as error:
+        if (why := _detail(response)) is None:
+            raise
+        said = f"{response.status_code} {response.reason_phrase}: {why}"
+        raise httpx.HTTPStatusError(said, request=error.request, response=response) from None
+
+
+def _detail(response: httpx.Response) -> str | None:
+    """Why the provider refused, when it says so as RFC 9457 has it."""
+    try:
+        found = response.json()
+    except ValueError:
+        return None
+    detail = found.get("detail") if isinstance(found, dict) else None
+    return detail if isinstance(detail, str) else None
 
 
 def _headers(key: str | None) -> dict[str, str]:

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from gatepost.examples.services.book import Book
-from gatepost.examples.services.desk import endpoints
 from gatepost.examples.services.faults import Fault, Faults
 from gatepost.examples.services.message import Refused, Reply, Request
+from gatepost.examples.services.reception import endpoints
 
 _EFFECTS = "/effects/"
 

@@ -1,6 +1,6 @@
 """What the services do for a request: documents, screenings, decisions, charges, refunds.
 
-Pure: a route's act reads the request and returns the answer; booking it once is the desk's job.
+Pure: a route's act reads the request and returns the answer; booking it once is the reception's job.
 """
 
 from __future__ import annotations

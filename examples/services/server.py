@@ -1,6 +1,6 @@
 """The HTTP side of the example services: sockets in, sockets out, on loopback only.
 
-Everything that is decided is decided by `Control` and `Desk`; this file reads a request, sends
+Everything that is decided is decided by `Control` and `Reception`; this file reads a request, sends
 the reply, and does to the connection what a fault asks for.
 """
 
@@ -20,8 +20,8 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
 from gatepost.examples.services.control import Control
-from gatepost.examples.services.desk import Desk
 from gatepost.examples.services.message import Refused, Reply, Request
+from gatepost.examples.services.reception import Reception
 
 _MOST_BYTES = 4_000_000
 _CRASH_STATUS = 70
@@ -62,9 +62,9 @@ class Server(ThreadingMixIn, TCPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, port: int, *, desk: Desk, control: Control, activity: Activity) -> None:
+    def __init__(self, port: int, *, reception: Reception, control: Control, activity: Activity) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.desk = desk
+        self.reception = reception
         self.control = control
         self.activity = activity
 
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self) -> Reply:
         try:
             request = self._read()
-            return self._services.control.handle(request) or self._services.desk.handle(request)
+            return self._services.control.handle(request) or self._services.reception.handle(request)
         except Refused as refused:
             return refused.reply()
 

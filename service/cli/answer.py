@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatepost.service import terminal
@@ -34,6 +34,14 @@ def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
     for limit, what in ((asked.decide_by, "answer by"), (asked.act_by, "acts by")):
         if limit:
             say(f"  {what} {limit}")
+
+
+def show_edit(say: Callable[[str], None], asked: ApprovalRequest, args: Mapping[str, Any]) -> None:
+    """The arguments of an edit, one line each, and what was asked where that was something else."""
+    for name, value in args.items():
+        before = asked.args.get(name)
+        was = "" if before == value or asked.kind == "doubt" else f" (asked: {_shown(before)})"
+        say(f"  {terminal.one_line(name)} = {terminal.one_line(_shown(value) + was)}")
 
 
 def show_commands(desk: Desk, asked: ApprovalRequest, name: str | None) -> None:

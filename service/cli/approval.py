@@ -22,6 +22,7 @@ from gatepost.service.cli.desk import (
     opened,
 )
 from gatepost.service.cli.exits import EPILOG, guarded
+from gatepost.service.cli.quotes import SentenceCommand
 from gatepost.service.cli.values import read_object, read_pairs
 from gatepost.state.errors import CallerMistake, RunOwned
 from gatepost.state.status import RunStatus
@@ -88,7 +89,7 @@ def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False)
 
     Example: gatepost approval show apr_1a
     """
-    from gatepost.service.cli.answer import show_request
+    from gatepost.service.cli.answer import show_edit, show_request
     from gatepost.state.approval import ApprovalRequest
 
     with opened(context) as desk:
@@ -96,7 +97,8 @@ def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False)
     if as_json:
         terminal.as_json(row)
         return
-    show_request(terminal.say, ApprovalRequest.model_validate(row["request"]))
+    asked = ApprovalRequest.model_validate(row["request"])
+    show_request(terminal.say, asked)
     terminal.say(
         f"\n{row['approval_id']}  {row['status']}  run {row['run_id']}  since {terminal.safe(row['opened_at'])}"
     )
@@ -105,9 +107,11 @@ def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False)
         note = f" ({row['comment']})" if row["comment"] else ""
         said = f"{row['type']} by {row['principal']} at {terminal.safe(row['decided_at'])}{note}"
         terminal.say(f"answer   {terminal.one_line(said)}")
+        if row["args"] is not None:
+            show_edit(terminal.say, asked, row["args"])
 
 
-@app.command("approve", epilog=EPILOG)
+@app.command("approve", epilog=EPILOG, cls=SentenceCommand)
 @guarded
 def approve(
     context: typer.Context,
@@ -133,7 +137,7 @@ def approve(
     )
 
 
-@app.command("reject", epilog=EPILOG)
+@app.command("reject", epilog=EPILOG, cls=SentenceCommand)
 @guarded
 def reject(
     context: typer.Context,
@@ -158,7 +162,7 @@ def reject(
     )
 
 
-@app.command("edit", epilog=EPILOG)
+@app.command("edit", epilog=EPILOG, cls=SentenceCommand)
 @guarded
 def edit(
     context: typer.Context,
@@ -193,7 +197,7 @@ def edit(
     _answer(context, approval, answer, name=name, no_run=no_run, artifacts=artifacts)
 
 
-@app.command("respond", epilog=EPILOG)
+@app.command("respond", epilog=EPILOG, cls=SentenceCommand)
 @guarded
 def respond(
     context: typer.Context,

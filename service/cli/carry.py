@@ -14,7 +14,7 @@ from gatepost.service.artifacts import save
 from gatepost.service.cli.answer import answer_here, show_commands, show_request
 from gatepost.service.cli.desk import Desk, acting
 from gatepost.service.cli.exits import Exit, code_for
-from gatepost.service.drive import Standing, drive
+from gatepost.service.drive import Whereabouts, drive
 from gatepost.state.errors import UnknownRun
 from gatepost.state.status import RunStatus
 
@@ -45,12 +45,12 @@ def carry_on(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: M
     """
     try:
         while True:
-            standing = _driven(desk, given, run_id, manner)
-            _leave_artifacts(desk, standing, manner.artifacts)
-            if not standing.approvals:
-                _tell(standing)
-                raise typer.Exit(code_for(standing.status))
-            if not _answered(desk, standing, manner):
+            where = _driven(desk, given, run_id, manner)
+            _leave_artifacts(desk, where, manner.artifacts)
+            if not where.approvals:
+                _tell(where)
+                raise typer.Exit(code_for(where.status))
+            if not _answered(desk, where, manner):
                 raise typer.Exit(Exit.WAITS)
             given = None
     except KeyboardInterrupt:
@@ -63,7 +63,7 @@ def carry_on(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: M
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-def _driven(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: Manner) -> Standing:
+def _driven(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: Manner) -> Whereabouts:
     who = acting(manner.name)
     desk.run(_announce_wait(desk, run_id, who.tenant))
     with terminal.progress() as shown:
@@ -80,34 +80,34 @@ async def _announce_wait(desk: Desk, run_id: str, tenant: str) -> None:
         terminal.hint(f"run {run_id} is held by {row['owner']} until {row['lease_expires_at']:%H:%M:%S}")
 
 
-def _answered(desk: Desk, standing: Standing, manner: Manner) -> bool:
+def _answered(desk: Desk, where: Whereabouts, manner: Manner) -> bool:
     """Whether a person at this terminal has answered the oldest question."""
     if manner.ask and terminal.interactive():
-        show_request(terminal.note, standing.approvals[0])
-        return answer_here(desk, standing.approvals[0], manner.name)
-    for asked in standing.approvals:
+        show_request(terminal.note, where.approvals[0])
+        return answer_here(desk, where.approvals[0], manner.name)
+    for asked in where.approvals:
         show_request(terminal.note, asked)
         show_commands(desk, asked, manner.name)
     return False
 
 
-def _leave_artifacts(desk: Desk, standing: Standing, folder: Path) -> None:
-    if not standing.artifacts:
+def _leave_artifacts(desk: Desk, where: Whereabouts, folder: Path) -> None:
+    if not where.artifacts:
         return
     try:
-        saved = save(folder / standing.run_id, standing.artifacts)
+        saved = save(folder / where.run_id, where.artifacts)
     except OSError as error:
         terminal.complain("warning", f"the artifacts are in the database, but could not be saved as files: {error}")
-        again = desk.typed("run", "show", standing.run_id, "--artifact", standing.artifacts[0]["name"])
+        again = desk.typed("run", "show", where.run_id, "--artifact", where.artifacts[0]["name"])
         terminal.hint(f"print one with: {again}")
         return
     terminal.hint(f"saved {', '.join(map(str, saved))}")
 
 
-def _tell(standing: Standing) -> None:
+def _tell(where: Whereabouts) -> None:
     """Say what the log does not: that there was nothing to do, or that somebody else has to."""
-    if not standing.moved and standing.status is RunStatus.SUCCEEDED:
-        terminal.hint(f"run {standing.run_id} had ended already: {standing.status}")
-    elif not standing.moved:
-        reason = f": {standing.reason}" if standing.reason else ""
-        terminal.hint(terminal.one_line(f"run {standing.run_id} is {standing.status}{reason}"))
+    if not where.moved and where.status is RunStatus.SUCCEEDED:
+        terminal.hint(f"run {where.run_id} had ended already: {where.status}")
+    elif not where.moved:
+        reason = f": {where.reason}" if where.reason else ""
+        terminal.hint(terminal.one_line(f"run {where.run_id} is {where.status}{reason}"))

@@ -23,6 +23,7 @@ from gatepost.service.cli.desk import (
     opened,
 )
 from gatepost.service.cli.exits import EPILOG, Exit, guarded
+from gatepost.service.cli.quotes import SentenceCommand, SentenceGroup
 from gatepost.service.cli.values import read_input, read_pairs
 from gatepost.state.errors import CallerMistake
 from gatepost.state.ids import new_run_id, run_id_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gatepost.service.cli.carry import Manner
 
 app = typer.Typer(
+    cls=SentenceGroup,
     invoke_without_command=True,
     rich_markup_mode="rich",
     epilog=EPILOG,
@@ -69,7 +71,7 @@ def short(
         )
 
 
-@app.command("start", epilog=EPILOG)
+@app.command("start", epilog=EPILOG, cls=SentenceCommand)
 @guarded
 def start(
     context: typer.Context,

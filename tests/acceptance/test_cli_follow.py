@@ -84,7 +84,7 @@ def printed(checkpointer: Checkpointer, gatepost_graph: GraphFactory) -> list[st
     graph = gatepost_graph([WORKFLOW])
     lines: list[str] = []
 
-    def enter(goal: dict[str, str] | None) -> drive.Standing:
+    def enter(goal: dict[str, str] | None) -> drive.Whereabouts:
         who = RunContext(principal="ada")
         moved = drive.drive(graph, goal, "r1", context=who, emit=lines.append, busy=lambda _: None)
         return checkpointer.bridge.run(moved)

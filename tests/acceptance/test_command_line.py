@@ -142,6 +142,11 @@ def test_log_of_other_ways_to_end(shell: Shell, goal: str, code: int, lines: lis
         (("run", "list", "--limit", "0"), "--limit"),
         (("run", "list", "--status", "fine"), "--status"),
         (("nonsense",), "nonsense"),
+        (("run", "--goal", "vendor", "onboarding", "--as", "ada"), 'needs quotes: --goal "vendor onboarding"'),
+        (("run", "vendor", "onboarding"), 'in quotes: gatepost run --goal "vendor onboarding"'),
+        (("run", "start", "--goal", "vendor", "onboarding"), "A text of several words needs quotes"),
+        (("approval", "respond", "apr_1", "get", "the", "report"), "A text of several words needs quotes"),
+        (("run", "lst"), "No such command 'lst'. Did you mean 'list'?"),
     ],
 )
 def test_bad_words_are_told_with_2(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str) -> None:
@@ -201,14 +206,17 @@ def test_unknown_ids_are_told_with_6(shell: Shell) -> None:
         assert f"there is no {'approval' if arguments[0] == 'approval' else 'run'} " in said.err
 
 
-def test_same_id_with_another_input_is_told_with_5(shell: Shell) -> None:
+def test_same_id_with_another_goal_or_input_is_told_with_5(shell: Shell) -> None:
     assert shell.run("run", "--goal", "curse", "--id", "r1", "--set", "a=1").code == 0
     same = shell.run("run", "--goal", "curse", "--id", "r1", "--input", '{"a": 1}')
     assert (same.code, same.out) == (0, "")
     assert "had ended already" in same.err
     other = shell.run("run", "--goal", "curse", "--id", "r1", "--set", "a=2")
     assert (other.code, other.out) == (5, "")
-    assert "'r1' belongs to another run" in other.err
+    assert "'r1' belongs to another run: its goal is the same, its input is not (a). " in other.err
+    other = shell.run("run", "--goal", "sell", "--id", "r1", "--set", "a=1")
+    assert (other.code, other.out) == (5, "")
+    assert "'r1' belongs to another run: its goal is 'curse', not 'sell'. " in other.err
 
 
 @pytest.mark.parametrize("arguments", [("run", "--goal", "sell"), ("migrate",), ("doctor", "--json")])

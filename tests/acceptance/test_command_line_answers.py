@@ -75,6 +75,13 @@ def test_edited_action_is_what_runs(shell: Shell) -> None:
     said = shell.run("approval", "edit", asked, "--args", "@args.json", "--set", 'controls=["sso","mfa"]', "-m", "ok")
     assert (said.code, said.lines[:2]) == (0, ["[resume] edit_received", "[step] book=booked_1"])
     assert [what for _, what in shell.booked()] == ["bob:1:sso,mfa"]
+    shown = shell.run("approval", "show", asked).lines
+    assert shown[-4].startswith("answer   edit by ")
+    assert shown[-3:] == [
+        "  customer = bob (asked: ada)",
+        "  cents = 1 (asked: 100)",
+        '  controls = ["sso", "mfa"] (asked: [])',
+    ]
 
 
 def test_what_happened_is_no_question_of_yes_or_no(shell: Shell) -> None:

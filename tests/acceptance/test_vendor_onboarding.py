@@ -203,7 +203,7 @@ def test_question_that_was_sent_back_is_not_open_any_more(graph: GatepostGraph, 
 def test_unknown_vendor_ends_as_failed_and_without_artifact(graph: GatepostGraph, services: Services) -> None:
     result = graph.invoke({"goal": GOAL, "input": {"vendor": "nobody"}}, CONFIG)
     assert (result["status"], result["outcome"]["decision"]) == ("failed", None)
-    assert "404" in result["outcome"]["reason"]
+    assert result["outcome"]["reason"].endswith(f"404 Not Found: No vendor 'nobody'; there is {VENDOR!r}.")
     assert graph.saver.bridge.run(graph.saver.history.artifacts(RUN)) == []
 
 

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -148,6 +149,29 @@ def test_server_that_never_answers() -> None:
         told = complaint(f"postgresql://me:{SECRET}@127.0.0.1:{silent.getsockname()[1]}/db?connect_timeout=2")
     assert told.startswith("no answer in time from")
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("reply", "more", "said"),
+    [
+        pytest.param(b"HTTP/1.0 400 Bad Request\r\n\r\n", "", "what listens there is no PostgreSQL:", id="speaks HTTP"),
+        pytest.param(b"HTTP/1.0 400", "?sslmode=disable", "what listens there is no PostgreSQL:", id="without TLS"),
+        pytest.param(b"", "", "what listens there hung up", id="hangs up"),
+    ],
+)
+def test_what_listens_is_no_postgres(reply: bytes, more: str, said: str) -> None:
+    """It was called a disagreement about TLS, because libpq begins with a question about that."""
+    with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as listener:
+        address = f"postgresql://me:{SECRET}@127.0.0.1:{other.getsockname()[1]}/db{more}"
+        told = listener.submit(complaint, address)
+        while not told.done():
+            with suppress(TimeoutError):
+                other.settimeout(0.1)
+                caller, _ = other.accept()
+                with caller:
+                    caller.recv(1024)
+                    caller.sendall(reply)
+    assert told.result().startswith(said)
 
 
 def test_wait_is_bounded_unless_the_user_did(monkeypatch: pytest.MonkeyPatch) -> None:

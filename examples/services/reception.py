@@ -26,7 +26,7 @@ def endpoints() -> tuple[str, ...]:
     return (*(route.name for route in routes()), UNKNOWN_ENDPOINT)
 
 
-class Desk:
+class Reception:
     """Takes the calls; used by every thread of the server."""
 
     def __init__(

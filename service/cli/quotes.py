@@ -1,0 +1,43 @@
+"""Missing quotes: a shell that split a sentence into words is answered with the quotes, not only with the odd word."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+class SentenceGroup(TyperGroup):
+    """A group that takes a goal: words that are no command may be the rest of it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's, with the hint."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            words = list(takewhile(lambda word: not word.startswith("-"), args))
+            if goal := ctx.params.get("goal"):
+                _add(error, f'A goal of several words needs quotes: --goal "{" ".join([goal, *words])}"')
+            elif len(words) > 1:
+                _add(error, f'To start a run, name its goal, in quotes: gatepost run --goal "{" ".join(words)}"')
+            raise
+
+
+class SentenceCommand(TyperCommand):
+    """A command that takes a text."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's, with the hint."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if "extra argument" in str(getattr(error, "message", "")):
+                _add(error, 'A text of several words needs quotes: "like this"')
+            raise
+
+
+def _add(error: Exception, hint: str) -> None:
+    """To what typer says of wrong usage; its class is typer's own or click's, depending on the version."""
+    if hasattr(error, "message"):
+        error.message = f"{error.message} {hint}"
