@@ -34,6 +34,7 @@ class Row:
     """Whether it is measured when nobody chooses rows."""
 
 
+NOTHING = "nothing"
 ROW_ONLY = "the row"
 BY_HAND = "intent before, result after; nobody resumes it"
 POSITION = "position; effects may repeat, any process may move it"
@@ -63,6 +64,7 @@ def rows() -> list[Row]:
     found = [
         FLOOR,
         Row("intent-result", "intent + COMMIT, result + COMMIT", "sync", BY_HAND, "floor", "effect"),
+        Row("bare", "LangGraph, no checkpointer", "async", NOTHING, "stock", "superstep"),
         STOCK,
         Row("stock-each", "LangGraph, a PostgresSaver per run", "sync", POSITION, "stock", "superstep"),
         Row("stock-async", "LangGraph, AsyncPostgresSaver", "async", POSITION, "stock", "superstep"),
@@ -94,7 +96,7 @@ def engine_of(name: str) -> Engine:
         from bench.engines import floor
 
         return floor.Floor() if name == "floor" else floor.IntentAndResult()
-    if name.startswith("stock"):
+    if name in _STOCK:
         from bench.engines import stock
 
         return _STOCK[name](stock)
@@ -106,6 +108,7 @@ def engine_of(name: str) -> Engine:
 
 
 _STOCK: dict[str, Callable[[Any], Engine]] = {
+    "bare": lambda stock: stock.Bare(),
     "stock": lambda stock: stock.StockSync(),
     "stock-each": lambda stock: stock.StockSyncEach(),
     "stock-async": lambda stock: stock.StockAsync(),
