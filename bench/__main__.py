@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -21,12 +22,16 @@ from bench import rows as known
 from bench.checks import checks
 from bench.figures import Result
 from bench.measure import FEW_STEPS, STEPS, Say, Size, Stand, measure
+from bench.profile import watcher
 from bench.server import Server, compiler, named_server, private_server
 from bench.table import markdown, numbers, show
+from bench.where import LOGGING, show_clients, show_server
 
 OUT = Path(__file__).with_name("out")
 WIDTH = 190
 SECONDS_BETWEEN_LINES = 10
+PROFILED_STEPS = 3200
+"""Of all runs together."""
 UNITS = {"us": 1, "µs": 1, "ms": 1000, "s": 1_000_000}
 
 HELP = """
@@ -58,6 +63,9 @@ def main(
         bool, typer.Option(help="Compare with what is promised; exit code 1 where it is not kept.")
     ] = False,
     quick: Annotated[bool, typer.Option(help="A few steps, to see that all of it works.")] = False,
+    profile: Annotated[
+        bool, typer.Option(help="No table: which lines and statements cost what, for each of --rows (or: effect).")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where the results are written.")] = OUT,
 ) -> None:
     """See HELP."""
@@ -70,7 +78,10 @@ def main(
     )
     if steps or quick:
         size = Size(size.levels, size.rounds, size.processes, dict.fromkeys(size.levels, steps or FEW_STEPS // 2))
-    chosen = _chosen(rows)
+    chosen = _chosen(rows or ("effect" if profile else ""))
+    if profile:
+        _profile(chosen, size, console)
+        return
     results = []
     for delay in _delays(slow_fsync, console):
         with _told(console) as say, _server(database, delay) as server, Stand(server, size.processes) as stand:
@@ -79,6 +90,19 @@ def main(
     _write(results, out)
     if check and False in {_kept(result, console) for result in results}:
         raise typer.Exit(1)
+
+
+def _profile(rows: Sequence[known.Row], size: Size, console: Console) -> None:
+    """Clients and server apart: a server that logs every statement is slower."""
+    if watcher() is None:
+        raise typer.BadParameter("--profile needs py-spy: pip install -e '.[bench]'")
+    levels = [(runs, PROFILED_STEPS // runs) for runs in size.levels]
+    with private_server() as server, Stand(server, size.processes) as stand:
+        for row, (runs, steps) in itertools.product(rows, levels):
+            show_clients(stand, row, runs, steps, console)
+    with private_server(settings=LOGGING) as server, Stand(server, size.processes) as stand:
+        for row, (runs, steps) in itertools.product(rows, levels):
+            show_server(stand, row, runs, steps // 4, console)
 
 
 def _numbers(text: str) -> list[int]:

@@ -7,14 +7,13 @@ while another crew is measured.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from bench.counts import Counted, Counter, Moment
-from bench.profile import Found
 from bench.server import Server
 from bench.worker import Reading, Task, serve
 
@@ -74,10 +73,30 @@ class Crew:
         pipe.send(Task(row, url))
         _all([pipe], "done")
 
+    @property
+    def processes(self) -> list[int]:
+        """Their ids."""
+        return [process.pid for process, _ in self._members if process.pid is not None]
+
     def measure(
-        self, server: Server, row: str, url: str, *, runs: Sequence[str], stops: Sequence[int], profiled: bool = False
-    ) -> tuple[list[Stretch], list[Found]]:
+        self,
+        server: Server,
+        row: str,
+        url: str,
+        *,
+        runs: Sequence[str],
+        stops: Sequence[int],
+        at_stop: Callable[[int], None] = lambda _: None,
+    ) -> list[Stretch]:
         """Drive runs at once, spread over the processes; one stretch between each two stops.
+
+        Args:
+            server: where.
+            row: what.
+            url: the row's database.
+            runs: ids of new runs.
+            stops: the steps in which all wait for each other.
+            at_stop: called while they do.
 
         Raises:
             Broken: a process failed.
@@ -85,20 +104,21 @@ class Crew:
         shares = [runs[index :: len(self._members)] for index in range(len(self._members))]
         pipes = [pipe for (_, pipe), share in zip(self._members, shares, strict=True) if share]
         for pipe, share in zip(pipes, shares, strict=False):
-            pipe.send(Task(row, url, share, stops[-1] + 1, stops, profiled))
+            pipe.send(Task(row, url, share, stops[-1] + 1, stops))
         with closing(Counter(server, url)) as counter:
             arrived, left, moments = [], [], []
             for stop in stops:
                 arrived.append(_all(pipes, "arrived", stop))
                 moments.append(counter.now())
+                at_stop(stop)
                 for pipe in pipes:
                     pipe.send(("release", stop))
                 left.append(_all(pipes, "left", stop))
-            profiles = [found for found in _all(pipes, "done") if found is not None]
+            _all(pipes, "done")
             return [
                 _stretch(counter, len(runs), stops[at : at + 2], moments[at : at + 2], left[at], arrived[at + 1])
                 for at in range(len(stops) - 1)
-            ], profiles
+            ]
 
 
 def _stretch(

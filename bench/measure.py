@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -9,9 +10,9 @@ from typing import Self
 
 import psycopg
 
-from bench.crew import Crew
+from bench.crew import Crew, Stretch
 from bench.figures import Result, Series
-from bench.profile import Found
+from bench.profile import Stacks, Watch
 from bench.rows import Row
 from bench.server import Server
 from bench.worker import WARM_STEPS
@@ -75,33 +76,42 @@ class Stand:
 def measure(stand: Stand, rows: Sequence[Row], size: Size, *, disk: str, say: Say) -> Result:
     """Measure the rows, round by round, so that all see the same weather."""
     found = {(runs, row.name): Series(row, runs) for runs in size.levels for row in rows}
-    for turn in range(size.rounds):
-        for (runs, name), series in found.items():
-            say(f"round {turn + 1}/{size.rounds}, {runs} at once: {name}")
-            steps = size.steps.get(runs, FEW_STEPS)
-            ids = [f"{runs}-{turn}-{index}" for index in range(runs)]
-            stretches, _ = stand.crew(series.row).measure(
-                stand.server, name, stand.url(series.row), runs=ids, stops=(0, steps)
-            )
-            series.stretches += stretches
-            if series.transitions is None:
-                series.transitions = transitions(stand.url(series.row), series.row, ids[0], steps + 1)
+    for runs, turn, row in itertools.product(size.levels, range(size.rounds), rows):
+        say(f"{runs} at once, round {turn + 1} of {size.rounds}: {row.name}")
+        steps, series = size.steps.get(runs, FEW_STEPS), found[runs, row.name]
+        ids = [f"{runs}-{turn}-{index}" for index in range(runs)]
+        url = stand.url(row)
+        stretches = stand.crew(row).measure(stand.server, row.name, url, runs=ids, stops=(0, steps))
+        series.stretches += stretches
+        if series.transitions is None:
+            series.transitions = transitions(url, row, ids[0], steps + 1)
     return Result(disk, stand.processes, list(found.values()))
 
 
-def profile(stand: Stand, row: Row, runs: int, steps: int) -> list[Found]:
-    """Sample where the processes of a row spend their time."""
-    ids = [f"profile-{runs}-{index}" for index in range(runs)]
-    _, found = stand.crew(row).measure(
-        stand.server, row.name, stand.url(row), runs=ids, stops=(0, steps), profiled=True
-    )
-    return found
+def watch(stand: Stand, row: Row, runs: int, steps: int) -> tuple[Stretch, Stacks]:
+    """Measure once for the time, and again to look at where the processes spend it: being looked at takes time."""
+    plain = [f"plain-{runs}-{steps}-{index}" for index in range(runs)]
+    (stretch,) = stand.crew(row).measure(stand.server, row.name, stand.url(row), runs=plain, stops=(0, steps))
+    ids = [f"watched-{runs}-{steps}-{index}" for index in range(runs)]
+    seen: list[Stacks] = []
+    watching = Watch(stand.crew(row).processes[:runs])
+
+    def at_stop(stop: int) -> None:
+        if stop == 0:
+            watching.start()
+        else:
+            seen.append(watching.stop())
+
+    stand.crew(row).measure(stand.server, row.name, stand.url(row), runs=ids, stops=(0, steps), at_stop=at_stop)
+    return stretch, seen[0]
 
 
 def transitions(url: str, row: Row, run: str, steps: int) -> float | None:
     """How many supersteps a step takes: what a longer run had more than the short one that warmed up."""
     if row.crew not in ("gatepost", "stock"):
         return None
+    if row.name == "bare":
+        return 1.0
     query = TRANSITIONS if row.crew == "gatepost" else SUPERSTEPS
     with psycopg.connect(url) as connection:
         long, short = (int((connection.execute(query, [name]).fetchone() or (0,))[0]) for name in (run, f"warm-{run}"))

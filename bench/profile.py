@@ -1,88 +1,87 @@
-"""Where a process spends its time: its stacks, sampled every millisecond while its runs are between two marks.
+"""Where processes spend their time: py-spy looks at them from outside while their runs are between two marks.
 
-Sampling from a thread of the process itself sees Python code that holds the lock or waits for it, and
-charges C code to the Python line that called it. Only threads that are at work count: a thread that
-waits in a selector, a lock or a socket is idle.
+From outside, because a thread of the process itself is only let in where the interpreter's lock is
+released, and then every sample shows somebody about to read or write a socket.
 """
 
 from __future__ import annotations
 
 import collections
+import re
+import shutil
+import signal
+import subprocess
 import sys
-import threading
+import tempfile
 import time
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Sequence
+from pathlib import Path
 
-EVERY_SECONDS = 0.001
+RATE = 250
+"""Looks a second."""
+STARTS_WITHIN_SECONDS = 2.0
+FRAME = re.compile(r"^(?P<function>.*) \((?P<file>.*?)(?::(?P<line>\d+))?\)$")
 IDLE = {
-    ("selectors.py", "select"),
-    ("threading.py", "wait"),
-    ("threading.py", "_wait_for_tstate_lock"),
-    ("connection.py", "_recv"),
-    ("connection.py", "recv"),
-    ("connection.py", "poll"),
+    ("threading.py", "Condition.wait"),
+    ("threading.py", "Thread._wait_for_tstate_lock"),
     ("thread.py", "_worker"),
-    ("queue.py", "get"),
-    ("profile.py", "_sample"),
+    ("selectors.py", "EpollSelector.select"),
+    ("selectors.py", "KqueueSelector.select"),
+    ("connection.py", "Connection._recv"),
+    ("waiting.py", "wait_epoll"),
 }
+"""Where a thread waits. The profiler tells waiting from working by itself, but not everywhere."""
 Line = tuple[str, int, str]
+"""File, line, function."""
+Stacks = collections.Counter[tuple[Line, ...]]
+"""How often each stack was seen at work; innermost line first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """How many samples there were, and which lines were on the stack in how many of them."""
-
-    samples: int
-    busy: int
-    own: collections.Counter[Line]
-    """The innermost frame."""
-    within: collections.Counter[Line]
-    """Anywhere on the stack, once a sample."""
+def watcher() -> str | None:
+    """The profiler, if it is installed."""
+    beside = Path(sys.executable).with_name("py-spy")
+    return str(beside) if beside.exists() else shutil.which("py-spy")
 
 
-class Profile:
-    """Samples until it is stopped."""
+class Watch:
+    """Watches processes from `start` to `stop`.
 
-    def __init__(self) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True, name="profile")
-        self._own: collections.Counter[Line] = collections.Counter()
-        self._within: collections.Counter[Line] = collections.Counter()
-        self._samples = self._busy = 0
+    Args:
+        processes: their ids.
+    """
+
+    def __init__(self, processes: Sequence[int]) -> None:
+        self._processes = processes
+        self._watchers: list[tuple[subprocess.Popen[bytes], Path]] = []
 
     def start(self) -> None:
-        sys.setswitchinterval(0.0005)
-        self._thread.start()
+        """Start looking; the processes go on a little later, so that it has begun."""
+        folder = Path(tempfile.mkdtemp(prefix="gatepost-profile-"))
+        for process in self._processes:
+            file = folder / f"{process}.txt"
+            command = [str(watcher()), "record", f"--pid={process}", f"--rate={RATE}", "--format=raw"]
+            command += ["--full-filenames", "--duration=600", f"--output={file}"]
+            watching = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self._watchers.append((watching, file))
+        time.sleep(STARTS_WITHIN_SECONDS)
 
-    def stop(self) -> None:
-        self._stop.set()
-
-    def found(self) -> Found:
-        """What was seen."""
-        return Found(self._samples, self._busy, self._own, self._within)
-
-    def _sample(self) -> None:
-        me = threading.get_ident()
-        while not self._stop.is_set():
-            time.sleep(EVERY_SECONDS)
-            self._samples += 1
-            for ident, frame in sys._current_frames().items():  # noqa: SLF001  the one way to see other threads
-                if ident != me:
-                    self._count(frame)
-
-    def _count(self, frame: FrameType) -> None:
-        if (frame.f_code.co_filename.rsplit("/", 1)[-1], frame.f_code.co_name) in IDLE:
-            return
-        self._busy += 1
-        self._own[_line(frame)] += 1
-        seen: set[Line] = set()
-        at: FrameType | None = frame
-        while at is not None:
-            seen.add(_line(at))
-            at = at.f_back
-        self._within.update(seen)
+    def stop(self) -> Stacks:
+        """Stop looking; returns what was seen."""
+        seen: Stacks = collections.Counter()
+        for watching, file in self._watchers:
+            watching.send_signal(signal.SIGINT)
+            watching.wait(60)
+            for line in file.read_text().splitlines():
+                frames, _, count = line.rpartition(" ")
+                stack = tuple(_line(frame) for frame in reversed(frames.split(";")))
+                if (stack[0][0].rsplit("/", 1)[-1], stack[0][2]) not in IDLE:
+                    seen[stack] += int(count)
+        shutil.rmtree(self._watchers[0][1].parent)
+        return seen
 
 
-def _line(frame: FrameType) -> Line:
-    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+def _line(frame: str) -> Line:
+    found = FRAME.match(frame)
+    if found is None:
+        return frame, 0, frame
+    return found["file"], int(found["line"] or 0), found["function"]

@@ -1,7 +1,6 @@
 """The rows of the table: what is measured, by which door, and what it guarantees.
 
-A row for something that is not here (an engine that is not installed, a checkpoint policy that this
-code does not have) is left out.
+A row for an engine that is not installed is left out.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.engines.engine import Engine
+from gatepost.state.checkpoints import CheckpointPolicy, Every
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,13 @@ class Row:
     """Whether it is measured when nobody chooses rows."""
 
 
+NOTHING = "nothing"
 ROW_ONLY = "the row"
 BY_HAND = "intent before, result after; nobody resumes it"
 POSITION = "position; effects may repeat, any process may move it"
 ONE_OWNER = "position, history; one owner"
 EFFECT = "as above; intent before, result with the position"
-NO_POSITION = "as above, resumes from history between checkpoints"
+NO_TRAIL = "as an effect step; fewer places to look back at"
 RESULT = "result after the step; a killed step repeats"
 
 FLOOR = Row("floor", "INSERT + COMMIT", "sync", ROW_ONLY, "floor", "row")
@@ -51,10 +52,10 @@ EFFECT_JUDGED = Row("effect", "Gatepost: an effect step", "async", EFFECT, "gate
 EFFECT_GATE = Row("effect-gate", "Gatepost: an effect step through the gate", "async", EFFECT, "gatepost", "step")
 DBOS = Row("dbos", "DBOS: a step", "sync", RESULT, "dbos", "step")
 
-POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "at-boundaries": ("checkpoints at boundaries", {"checkpoints": "at_boundaries"}),
-    "every-20": ("a checkpoint every 20 transitions", {"checkpoints": "every:20"}),
-    "never": ("no checkpoints", {"checkpoints": "never"}),
+POLICIES: dict[str, tuple[str, CheckpointPolicy]] = {
+    "at-boundaries": ("checkpoints at boundaries", "at_boundaries"),
+    "every-20": ("a checkpoint every 20 steps", Every(items=20)),
+    "never": ("no checkpoints", "never"),
 }
 
 
@@ -63,6 +64,7 @@ def rows() -> list[Row]:
     found = [
         FLOOR,
         Row("intent-result", "intent + COMMIT, result + COMMIT", "sync", BY_HAND, "floor", "effect"),
+        Row("bare", "LangGraph, no checkpointer", "async", NOTHING, "stock", "superstep"),
         STOCK,
         Row("stock-each", "LangGraph, a PostgresSaver per run", "sync", POSITION, "stock", "superstep"),
         Row("stock-async", "LangGraph, AsyncPostgresSaver", "async", POSITION, "stock", "superstep"),
@@ -72,19 +74,12 @@ def rows() -> list[Row]:
         EFFECT_GATE,
         Row("effect-sync", EFFECT_JUDGED.title, "sync", EFFECT, "gatepost", "step"),
     ]
-    if _policies_known():
-        for name, (words, _) in POLICIES.items():
-            title = f"Gatepost: an effect step, {words}"
-            found.append(Row(f"effect-{name}", title, "async", NO_POSITION, "gatepost", "step"))
+    for name, (words, _) in POLICIES.items():
+        title = f"Gatepost: an effect step, {words}"
+        found.append(Row(f"effect-{name}", title, "async", NO_TRAIL, "gatepost", "step"))
     if importlib.util.find_spec("dbos") is not None:
         found += [DBOS, Row("dbos-async", DBOS.title, "async", RESULT, "dbos", "step")]
     return found
-
-
-def _policies_known() -> bool:
-    from bench.engines.ours import accepts_policies
-
-    return accepts_policies()
 
 
 def engine_of(name: str) -> Engine:
@@ -94,7 +89,7 @@ def engine_of(name: str) -> Engine:
         from bench.engines import floor
 
         return floor.Floor() if name == "floor" else floor.IntentAndResult()
-    if name.startswith("stock"):
+    if name in _STOCK:
         from bench.engines import stock
 
         return _STOCK[name](stock)
@@ -106,6 +101,7 @@ def engine_of(name: str) -> Engine:
 
 
 _STOCK: dict[str, Callable[[Any], Engine]] = {
+    "bare": lambda stock: stock.Bare(),
     "stock": lambda stock: stock.StockSync(),
     "stock-each": lambda stock: stock.StockSyncEach(),
     "stock-async": lambda stock: stock.StockAsync(),
@@ -122,4 +118,4 @@ def _ours(name: str) -> Engine:
         return Gatepost(effect="read", door=door, linked=True)
     if rest == "gate":
         return Gatepost(effect="write", door=door, linked=True)
-    return Gatepost(effect="write", door=door, options=POLICIES[rest][1] if rest else None)
+    return Gatepost(effect="write", door=door, checkpoints=POLICIES[rest][1] if rest else "after_each_step")

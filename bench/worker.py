@@ -18,7 +18,6 @@ from typing import Any
 
 from bench.engines.engine import Engine
 from bench.marks import Marks, NoMarks
-from bench.profile import Profile
 from bench.rows import engine_of
 
 WARM_STEPS = 3
@@ -33,7 +32,6 @@ class Task:
     runs: Sequence[str] = ()
     steps: int = 0
     stops: Sequence[int] = ()
-    profiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +77,16 @@ def _measure(pipe: Connection, engine: Engine, task: Task) -> None:
     try:
         engine.drive([f"warm-{run}" for run in task.runs], WARM_STEPS, NoMarks())
         gc.collect()
-        profile = Profile() if task.profiled else None
-        _drive(pipe, engine, task, profile)
+        _drive(pipe, engine, task)
     finally:
         engine.close()
-    pipe.send(("done", profile.found() if profile else None))
+    pipe.send(("done", None))
 
 
-def _drive(pipe: Connection, engine: Engine, task: Task, profile: Profile | None) -> None:
+def _drive(pipe: Connection, engine: Engine, task: Task) -> None:
     """Drive in another thread, so that this one hears what comes over the pipe."""
 
     def arrived(stop: int) -> None:
-        if profile and stop == task.stops[-1]:
-            profile.stop()
         pipe.send(("arrived", stop, Reading.now()))
 
     marks = Marks(len(task.runs), task.stops, arrived)
@@ -110,8 +105,6 @@ def _drive(pipe: Connection, engine: Engine, task: Task, profile: Profile | None
         if pipe.recv() != ("release", stop):
             marks.fail(RuntimeError("the bench gave up"))
             break
-        if profile and stop == task.stops[0]:
-            profile.start()
         pipe.send(("left", stop, Reading.now()))  # before they go: then this thread only listens
         marks.release(stop)
     driver.join()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -26,17 +25,13 @@ from gatepost import (
 from gatepost.checkpointing.address import resolve
 from gatepost.checkpointing.migrate import migrate
 from gatepost.checkpointing.runs import Lease
+from gatepost.state.checkpoints import CheckpointPolicy
 
 UNATTENDED = Policy('@id("bench") permit (principal, action == Action::"run", resource);', name="bench")
 LEASE = Lease(ttl=timedelta(minutes=10))
 """So long that no heartbeat falls into a measurement: they are a matter of time, not of steps."""
 PATIENCE = timedelta(hours=1)
 """A step may wait at a mark."""
-
-
-def accepts_policies() -> bool:
-    """Whether the installed workflows can say where checkpoints go."""
-    return "checkpoints" in inspect.signature(Workflow).parameters
 
 
 class Gatepost:
@@ -46,13 +41,18 @@ class Gatepost:
         effect: "read" (no intent, no result in the ledger) or "write".
         door: "async" (ainvoke, async tools) or "sync" (invoke, sync tools).
         linked: each step takes the output of the one before, so that it can only be judged after it.
-        options: further arguments of the workflow, such as its checkpoint policy.
+        checkpoints: the workflow's policy.
     """
 
     def __init__(
-        self, *, effect: str, door: str = "async", linked: bool = False, options: Mapping[str, Any] | None = None
+        self,
+        *,
+        effect: str,
+        door: str = "async",
+        linked: bool = False,
+        checkpoints: CheckpointPolicy = "after_each_step",
     ) -> None:
-        self._effect, self._door, self._linked, self._options = effect, door, linked, dict(options or {})
+        self._effect, self._door, self._linked, self._checkpoints = effect, door, linked, checkpoints
 
     def prepare(self, url: str) -> None:
         migrate(resolve(url))
@@ -83,7 +83,13 @@ class Gatepost:
 
         work = now if self._door == "sync" else soon
         plan = Plan(steps=tuple(self._step(index) for index in range(steps)))
-        workflow = Workflow(name="bench", goals=("bench",), strategy=FixedPlan(plan), tools=(work,), **self._options)
+        workflow = Workflow(
+            name="bench",
+            goals=("bench",),
+            strategy=FixedPlan(plan),
+            tools=(work,),
+            checkpoints=self._checkpoints,
+        )
         return build_graph([workflow], self._checkpointer, policy=UNATTENDED)
 
     def _step(self, index: int) -> Step:

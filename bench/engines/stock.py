@@ -84,6 +84,31 @@ class StockSync:
         in_threads(one, runs)
 
 
+class Bare:
+    """No checkpointer: what LangGraph itself takes for a superstep."""
+
+    def prepare(self, url: str) -> None:
+        """It has no tables."""
+
+    def open(self, url: str, *, width: int) -> None:
+        """It has no connections."""
+
+    def close(self) -> None:
+        """Ditto."""
+
+    def drive(self, runs: Sequence[str], steps: int, marks: Marks) -> None:
+        async def work(state: Doc) -> dict[str, Any]:
+            await marks.at_async(state["n"])
+            return _doc(state)
+
+        graph = _builder(steps, work).compile()
+
+        async def all_of_them() -> None:
+            await asyncio.gather(*(graph.ainvoke({"n": 0, "doc": {}}, _config(run, steps)) for run in runs))
+
+        asyncio.run(all_of_them())
+
+
 class StockSyncEach(StockSync):
     """As above with a saver for each run, which goes round the lock that a PostgresSaver has for its pool."""
 
