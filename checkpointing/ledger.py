@@ -56,6 +56,8 @@ class Entry:
     """When the last attempt was announced."""
     now: datetime
     """Database time when this was read."""
+    cleared: bool
+    """Whether every attempt so far certainly did nothing."""
     fresh: bool
     """Whether this call wrote the intent; otherwise an earlier one did."""
 
@@ -101,6 +103,17 @@ class Ledger:
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.again"), params)).fetchone()
         return None if row is None else _entry(row)
+
+    async def clear(self, session: RunSession, key: str, failure: Failure) -> None:
+        """Write down that no attempt so far did anything, before a wait that may die.
+
+        Raises:
+            LostRun: another owner has the run.
+        """
+        session.check()
+        params = {"run_id": session.run.run_id, "key": key, "epoch": session.epoch, "failure": Json(failure.plain())}
+        async with self._pools.connection() as connection:
+            await connection.execute(query("effect.clear"), params)
 
     def finish(
         self,
@@ -163,5 +176,6 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         intended_at=row["intended_at"],
         attempted_at=row["attempted_at"],
         now=row["now"],
+        cleared=row["cleared"],
         fresh=row["fresh"],
     )

@@ -10,10 +10,12 @@ import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
 
+from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.tool import EffectContext, Retry, Tool, ToolMistake
 from gatepost.state.effect import EffectClass, OnDoubt
 
@@ -22,6 +24,7 @@ R = TypeVar("R")
 E = TypeVar("E", bound=StrEnum)
 
 _RETRY = Retry()
+_AS_THE_TABLE_SAYS: OnFailure = MappingProxyType({})
 
 
 @overload
@@ -40,6 +43,8 @@ def tool(
     settle: timedelta | None = ...,
     window: timedelta | None = ...,
     compensate: Tool[..., Any] | None = ...,
+    on_failure: OnFailure = ...,
+    step_timeout: timedelta | None = ...,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     function: Callable[P, R] | None = None,
@@ -56,6 +61,8 @@ def tool(
     settle: timedelta | None = None,
     window: timedelta | None = None,
     compensate: Tool[..., Any] | None = None,
+    on_failure: OnFailure = _AS_THE_TABLE_SAYS,
+    step_timeout: timedelta | None = None,
 ) -> Any:
     """Declare a function as a tool.
 
@@ -79,6 +86,9 @@ def tool(
             After it a person is asked. None: for ever.
         compensate: the tool that undoes it. It gets those of the arguments that it takes, by name, and
             `ctx.undoes`: key, arguments and result of what it undoes.
+        on_failure: what is done about a class of failure: `retry`, `park`, `replan`, `compensate`, `escalate` or
+            `fail`, or several in turn: `{"auth": "escalate", "bug": ("retry", "fail")}`.
+        step_timeout: of all attempts together, from the first; none begins after it.
 
     Raises:
         ToolMistake: the declaration cannot work; says why.
@@ -98,6 +108,8 @@ def tool(
             settle=settle,
             window=window,
             compensate=compensate,
+            on_failure=on_failure,
+            step_timeout=step_timeout,
         )
 
     return declare if function is None else declare(function)
@@ -110,6 +122,7 @@ def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
     declared["effect"] = _member(EffectClass, declared["effect"], of=name)
     declared["on_doubt"] = _member(OnDoubt, declared["on_doubt"], of=name)
     _check_kinds(name, declared)
+    declared["on_failure"] = on_failure_of(declared["on_failure"], where=f"tool {name!r}")
     hints = _hints(function, name)
     parameters = list(inspect.signature(function).parameters.values())
     takes_context = bool(parameters) and hints.get(parameters[0].name) is EffectContext
@@ -136,7 +149,7 @@ def _member(kind: type[E], word: object, *, of: str) -> E:
 
 def _check_kinds(name: str, declared: dict[str, Any]) -> None:
     """Each setting is of its kind: a number of seconds is no time, a number of attempts no `Retry`."""
-    for setting in ("timeout", "settle", "window"):
+    for setting in ("timeout", "settle", "window", "step_timeout"):
         value = declared[setting]
         if value is None and setting != "timeout":
             continue

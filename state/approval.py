@@ -47,8 +47,8 @@ class ApprovalRequest(Record):
 
     schema_version: Literal[1] = 1
     id: str
-    kind: Literal["action", "doubt"] = "action"
-    """`action`: may this be done? `doubt`: did this happen?"""
+    kind: Literal["action", "doubt", "failure"] = "action"
+    """`action`: may this be done? `doubt`: did this happen? `failure`: it failed; once more, or not?"""
     purpose: Literal["run", "compensate"] = "run"
     """`run`: the step itself. `compensate`: what undoes it."""
     run: str
@@ -136,6 +136,11 @@ class ApprovalRequest(Record):
             return (
                 f"Step {self.step} called {called}{to_undo} and nobody saw how it ended: {why}. Find out, and say: "
                 "it happened, and what it returned; or it did not happen."
+            )
+        if self.kind == "failure":
+            return (
+                f"Step {self.step} called {called}, which failed for certain: {why}. Approve to have it tried again, "
+                "as a new call; reject to let it fail."
             )
         if self.purpose == "compensate":
             return f"Step {self.step} is to be undone: {self.undoes} by {called}. A person is asked because: {why}."

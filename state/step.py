@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from gatepost.state.failure import FailureKind
 from gatepost.state.record import Record
 from gatepost.state.status import STEP_TRANSITIONS, StepStatus, advance
 
@@ -18,10 +19,7 @@ from gatepost.state.status import STEP_TRANSITIONS, StepStatus, advance
 class Failure(Record):
     """Why a step, an effect or a run failed."""
 
-    kind: Literal[
-        "transient", "throttled", "timeout", "auth", "validation", "policy_denied", "in_doubt", "poison", "budget",
-        "cancelled", "bug",
-    ]  # fmt: skip
+    kind: FailureKind
     """The class of the failure: what may be done about it depends on nothing else."""
     message: str
     """Readable: the cause, then the next step."""
@@ -43,6 +41,8 @@ class StepRecord(Record):
     """Why it stands there."""
     key: str | None = None
     """The idempotency key of its effect."""
+    generation: int = 0
+    """How often a person had it done anew after a definite failure; part of the key."""
     fingerprint: str | None = None
     """Hash of the canonical arguments that were judged."""
     approval: str | None = None

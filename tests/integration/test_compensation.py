@@ -151,6 +151,7 @@ def test_what_was_done_is_undone_in_reverse_order_under_keys_of_its_own(trip: Tr
         "hotel": "compensated",
         "car": "compensated",
         "fail": "failed",
+        "theatre": "pending",
     }
     effects = owner.effects(shop.run())
     assert sorted(effect["purpose"] for effect in effects) == ["compensate"] * 3 + ["run"] * 3
