@@ -6,7 +6,7 @@ serves two different calls. The ledger is the truth; a checkpoint is only a posi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,8 +16,11 @@ from pydantic import JsonValue
 
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
+from gatepost.checkpointing.runs import one_of
 from gatepost.checkpointing.session import RunSession
 from gatepost.state.effect import EffectClass, OnDoubt
+from gatepost.state.errors import UnknownEffect
+from gatepost.state.ids import EffectKey
 from gatepost.state.status import EFFECT_TRANSITIONS, EffectState, advance
 from gatepost.state.step import Failure
 
@@ -140,6 +143,43 @@ class Ledger:
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.get"), {"key": key})).fetchone()
         return None if row is None else _entry(row)
+
+    async def find(self, prefix: str, tenant: str) -> EffectKey:
+        """The one effect whose key starts with `prefix`.
+
+        Raises:
+            UnknownEffect: none does.
+            CallerMistake: several do.
+        """
+        async with self._pools.connection() as connection:
+            cursor = await connection.execute(query("effect.find"), {"prefix": prefix, "tenant": tenant})
+            found = [row["key"] for row in await cursor.fetchall()]
+        return EffectKey(one_of(found, prefix=prefix, what="effect", unknown=UnknownEffect))
+
+    async def page(
+        self, tenant: str, *, states: Sequence[EffectState] | None = None, run_id: str | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
+        """A page of effects as their rows are, newest first."""
+        params = {
+            "tenant": tenant,
+            "states": [str(state) for state in states] if states else None,
+            "run_id": run_id,
+            "limit": limit,
+        }
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query("effect.page"), params)).fetchall()
+
+    async def row(self, key: str, tenant: str) -> dict[str, Any]:
+        """One effect as its row is, with its run's status and owner, and the last `question` about it.
+
+        Raises:
+            UnknownEffect: the tenant has no such effect.
+        """
+        async with self._pools.connection() as connection:
+            row = await (await connection.execute(query("effect.one"), {"key": key, "tenant": tenant})).fetchone()
+        if row is None:
+            raise UnknownEffect(f"there is no effect {key!r}. `gatepost effect list` shows those there are.")
+        return row
 
 
 def _params(session: RunSession, intent: Intent) -> dict[str, Any]:

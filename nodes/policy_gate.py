@@ -210,6 +210,8 @@ class _Gate(Judging):
         self.frontier.pop(record.step, None)
         if found.status is StepStatus.FAILED:
             self._react(found)
+        elif doubt.to_undo(decision):
+            self._end(RunStatus.FAILED, f"{decision.by} had {record.step} undone", undo=True)
         elif outcome.finding is not None and outcome.finding.replan:
             self._replan("step", record.step, outcome.finding.replan)
 

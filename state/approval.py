@@ -99,14 +99,21 @@ class ApprovalRequest(Record):
         """The answer "do this, but with these arguments"; arguments not named stay as they are."""
         return Decision(approval=self.id, type="edit", by=by, comment=comment, args={**self.args, **changes}).plain()
 
-    def happened(self, *, by: str, result: Any = None, comment: str = "") -> dict[str, Any]:
+    def happened(self, *, by: str, result: Any = None, undo: bool = False, comment: str = "") -> dict[str, Any]:
         """The answer to a doubt "it happened, and this is what it returned".
+
+        Args:
+            by: who found out.
+            result: what the call returned; nobody needs to know it where it is undone.
+            undo: whether it is to be undone: the run ends, and what it did is taken back.
+            comment: for the record.
 
         Raises:
             InvalidDecision: it is asked whether something may be done, not what happened.
         """
         self._asks_what_happened()
-        return Decision(approval=self.id, type="edit", by=by, comment=comment, args={"result": result}).plain()
+        args = {"result": result, **({"undo": True} if undo else {})}
+        return Decision(approval=self.id, type="edit", by=by, comment=comment, args=args).plain()
 
     def did_not_happen(self, *, by: str, comment: str = "") -> dict[str, Any]:
         """The answer to a doubt "it did not happen, and will not".

@@ -231,6 +231,17 @@ def test_what_turned_out_to_have_happened_is_undone_as_well(trip: Trip, shop: An
     assert (result["status"], trip.log) == ("compensated", ["+boat", "-boat"])
 
 
+@pytest.mark.parametrize("result", [None, "boat"])
+def test_what_happened_can_be_undone_at_once(trip: Trip, shop: Any, result: str | None) -> None:
+    """Nobody needs to know what it returned."""
+    shop.graph = trip.graph((_book("flight"), _book("boat", "flight", kind="vanish")), on=frozenset())
+    asked = shop.graph.invoke({"goal": "w"}, shop.config())["approval"]
+    shop.graph.resolve(asked.effect_key, by="alice", happened=True, undo=True, result=result)
+    ended = shop.graph.invoke(None, shop.config())
+    assert (ended["status"], trip.log) == ("compensated", ["+flight", "+boat", "-boat", "-flight"])
+    assert "alice had boat undone" in ended["outcome"]["reason"]
+
+
 def test_what_did_not_happen_is_not_undone(trip: Trip, shop: Any) -> None:
     shop.graph = trip.graph((_book("flight"), _book("boat", "flight", kind="vanish")))
     asked = shop.graph.invoke({"goal": "w"}, shop.config())["approval"]
