@@ -6,7 +6,8 @@ serves two different calls. The ledger is the truth; a checkpoint is only a posi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,12 +15,13 @@ from typing import Any
 from psycopg.types.json import Json
 from pydantic import JsonValue
 
-from gatepost.checkpointing.pool import Pools
+from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
 from gatepost.checkpointing.session import RunSession
+from gatepost.state import crash
 from gatepost.state.effect import EffectClass, OnDoubt
-from gatepost.state.errors import UnknownEffect
+from gatepost.state.errors import InvalidValue, UnknownEffect
 from gatepost.state.ids import EffectKey
 from gatepost.state.status import EFFECT_TRANSITIONS, EffectState, advance
 from gatepost.state.step import Failure
@@ -65,6 +67,25 @@ class Entry:
     """Whether this call wrote the intent; otherwise an earlier one did."""
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction in which an effect happens and is recorded."""
+
+    connection: Connection
+    _under: Mapping[str, Any]
+
+    async def record(self, result: JsonValue) -> None:
+        """Write down, as the last thing in the transaction, what the effect returned.
+
+        Raises:
+            LostRun: another owner has the run.
+            InvalidValue: the effect is no longer open.
+        """
+        cursor = await self.connection.execute(query("effect.succeed"), {**self._under, "result": Json(result)})
+        if not cursor.rowcount:
+            raise InvalidValue(f"effect {self._under['key']} is settled already; this transaction is rolled back.")
+
+
 class Ledger:
     """The table of effects.
 
@@ -82,8 +103,11 @@ class Ledger:
             LostRun: another owner has the run.
         """
         session.check()
+        undo = "undo." if intent.purpose == "compensate" else ""
+        crash.here(f"{undo}intent.before")
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.intend"), _params(session, intent))).fetchone()
+        crash.here(f"{undo}intent.after")
         assert row is not None
         return _entry(row)
 
@@ -106,6 +130,19 @@ class Ledger:
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.again"), params)).fetchone()
         return None if row is None else _entry(row)
+
+    @asynccontextmanager
+    async def transaction(self, session: RunSession, key: str) -> AsyncIterator[Transaction]:
+        """A transaction of the caller's own SQL, which commits with the result of the effect or not at all.
+
+        The fence comes last: a lock on the run's row would stop the heartbeat for as long as the SQL takes.
+
+        Raises:
+            LostRun: another owner has the run; everything is rolled back.
+        """
+        session.check()
+        async with self._pools.transaction() as connection:
+            yield Transaction(connection, {"run_id": session.run.run_id, "epoch": session.epoch, "key": key})
 
     async def clear(self, session: RunSession, key: str, failure: Failure) -> None:
         """Write down that no attempt so far did anything, before a wait that may die.

@@ -21,6 +21,7 @@ from gatepost.nodes.failure import classify
 from gatepost.nodes.outcome import Outcome, failed, recorded, succeeded, unknown
 from gatepost.nodes.tool import AnyTool, EffectContext, Retry
 from gatepost.nodes.visit import Visit
+from gatepost.state import crash
 from gatepost.state.effect import OnDoubt
 from gatepost.state.errors import LostRun
 from gatepost.state.status import EffectState
@@ -95,14 +96,43 @@ class Attempts:
     async def _attempt(self) -> tuple[Failure | None, bool, Outcome]:
         context = replace(self._context, attempt=self._number)
         left = None if self._ends_at is None else max(_NO_TIME, self._ends_at - self._now())
+        undo = "undo." if context.undoes else ""
+        crash.here(f"{undo}call.before")
         try:
+            if self._entry is not None and self._tool.on_doubt is OnDoubt.TRANSACTION:
+                return None, True, await self._transact(context, left)
             outcome = succeeded(self._tool, await self._tool.call(context, self._args, within=left))
         except LostRun:
             raise
         except Exception as error:  # noqa: BLE001 (a tool may raise anything; it becomes state)
             failure, certain = classify(error)
+            crash.here(f"{undo}call.failed")
+            if self._tool.on_doubt is OnDoubt.TRANSACTION:
+                return await self._rolled_back(failure)
             return failure, certain, unknown(failure)
+        crash.here(f"{undo}call.after")
         return None, True, outcome
+
+    async def _transact(self, context: EffectContext, left: timedelta | None) -> Outcome:
+        """The effect is SQL in our database: it happens with its own result, or not at all."""
+        assert self._entry is not None
+        undo = "undo." if context.undoes else ""
+        async with self._visit.equipment.ledger.transaction(self._visit.session, self._entry.key) as transaction:
+            inside = replace(context, connection=transaction.connection)
+            outcome = succeeded(self._tool, await self._tool.call(inside, self._args, within=left))
+            await transaction.record(outcome.result)
+            crash.here(f"{undo}transaction.before")
+        crash.here(f"{undo}transaction.after")
+        return outcome
+
+    async def _rolled_back(self, failure: Failure) -> tuple[Failure | None, bool, Outcome]:
+        """Nothing happened, unless the error came from a COMMIT whose answer was lost: the ledger says."""
+        if self._entry is None:
+            return failure, True, failed(failure)
+        entry = await self._read()
+        if entry.state is EffectState.INTENDED:
+            return failure, True, failed(failure)
+        return None, True, recorded(self._tool, entry)
 
     async def _come_back(self) -> Outcome | None:
         """Go on with a call that an earlier process announced; an outcome where none may be made any more."""
@@ -126,6 +156,7 @@ class Attempts:
         """Wait, and announce the next attempt. What died in the wait leaves no doubt where there was none."""
         if self._entry is not None and self._doubt is None:
             await self._visit.equipment.ledger.clear(self._visit.session, self._entry.key, failure)
+        crash.here("pause")
         await self._pause(pause)
         return await self._announce()
 
@@ -134,6 +165,9 @@ class Attempts:
         assert self._doubt is not None
         match self._tool.on_doubt:
             case OnDoubt.RETRY if again:
+                return None
+            case OnDoubt.TRANSACTION:
+                self._doubt = None  # had it committed, its result would be recorded
                 return None
             case OnDoubt.LOOKUP:
                 return await self._look_up()
@@ -167,6 +201,7 @@ class Attempts:
 
     async def _ask(self) -> Outcome | Failure | None:
         """What the look-up found: the result; None for nothing; a failure where it could not be asked."""
+        crash.here("lookup.before")
         try:
             found = await self._tool.look_up(self._context, self._args)
             return None if found is None else succeeded(self._tool, found)

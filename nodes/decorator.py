@@ -73,7 +73,8 @@ def tool(
         function: the function, when used as a bare `@tool`.
         effect: `read` (may be repeated), `write` (can be undone) or `irreversible`.
         on_doubt: how it is found out whether a call that we did not see the end of happened:
-            `retry` (the provider dedupes on `ctx.idempotency_key`), `lookup` (ask `lookup`), `ask` (a person).
+            `retry` (the provider dedupes on `ctx.idempotency_key`), `lookup` (ask `lookup`), `ask` (a person),
+            `transaction` (the effect is SQL on `ctx.connection`, in our database, and commits with its own result).
         name: how plans name it; the function's name.
         version: of its behaviour; recorded with every effect, never part of its identity.
         timeout: of one call.
@@ -129,7 +130,8 @@ def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
     if "return" not in hints:
         raise ToolMistake(f"tool {name!r}: say what it returns (a type annotation; None is one).")
     arguments = _arguments(name, hints, parameters[1:] if takes_context else parameters)
-    _check_doubt(name, declared, arguments)
+    transacts = takes_context and inspect.iscoroutinefunction(function) and declared["effect"] is not EffectClass.READ
+    _check_doubt(name, {**declared, "transacts": transacts}, arguments)
     _check_undo(name, declared, arguments)
     return Tool(
         function=function,
@@ -199,8 +201,11 @@ def _result(name: str, hint: Any) -> TypeAdapter[Any]:
 
 def _check_doubt(name: str, declared: dict[str, Any], arguments: type[BaseModel]) -> None:
     on_doubt, lookup = declared["on_doubt"], declared["lookup"]
-    if on_doubt is OnDoubt.TRANSACTION:
-        raise ToolMistake(f"tool {name!r}: on_doubt='transaction' is not supported yet; use 'lookup' or 'ask'.")
+    if on_doubt is OnDoubt.TRANSACTION and not declared["transacts"]:
+        raise ToolMistake(
+            f"tool {name!r}: on_doubt='transaction' is for async functions with an EffectContext that have an effect: "
+            "they do it on ctx.connection, which commits with their result."
+        )
     for setting, goes_with in (("lookup", OnDoubt.LOOKUP), ("settle", OnDoubt.LOOKUP), ("window", OnDoubt.RETRY)):
         if declared[setting] is not None and on_doubt is not goes_with:
             raise ToolMistake(

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from gatepost.nodes import shape
 from gatepost.nodes.shape import BROKEN, NO_ANSWER, NOT_SENT, REFUSED, THROTTLED, UNKNOWN_TO_THEM, Meaning
 from gatepost.nodes.tool import InvalidArguments, InvalidResult
-from gatepost.state.errors import InvalidValue
+from gatepost.state.errors import DatabaseUnavailable, InvalidValue
 from gatepost.state.step import Failure
 from gatepost.state.values import printable
 
@@ -91,6 +91,8 @@ def _meaning(error: BaseException) -> Meaning:
         return Meaning(kind, certain=True)  # type: ignore[arg-type]  # each of these is a kind
     if isinstance(error, InvalidArguments):
         return REFUSED
+    if isinstance(error, DatabaseUnavailable):
+        return BROKEN if error.__cause__ is None else _meaning(error.__cause__)
     if isinstance(error, InvalidResult | InvalidValue):
         return _ODD_RESULT
     if isinstance(wrapped := getattr(error, "orig", None), BaseException):  # SQLAlchemy's, around the driver's

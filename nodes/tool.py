@@ -19,6 +19,7 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from gatepost.checkpointing.pool import Connection
 from gatepost.state.effect import EffectClass, OnDoubt
 from gatepost.state.errors import CallerMistake, InvalidValue
 from gatepost.state.failure import Reaction
@@ -105,6 +106,8 @@ class EffectContext:
     attempt: int = 1
     undoes: Undone | None = None
     """In a call that undoes another: what it undoes."""
+    connection: Connection | None = None
+    """With `on_doubt="transaction"`: the transaction that commits with the result. Rows are dicts."""
 
     @property
     def random(self) -> random.Random:

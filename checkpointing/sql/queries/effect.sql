@@ -25,6 +25,13 @@ WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
 UPDATE gatepost.effect SET cleared = true, failure = %(failure)s, epoch = %(epoch)s FROM fence
 WHERE key = %(key)s AND state = 'intended';
 
+-- name: succeed
+-- It happened in this very transaction.
+WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
+UPDATE gatepost.effect SET state = 'succeeded', result = %(result)s, failure = NULL, epoch = %(epoch)s,
+    finished_at = gatepost.now() FROM fence
+WHERE key = %(key)s AND state = 'intended';
+
 -- name: get
 -- One effect by its key.
 SELECT *, false AS fresh, gatepost.now() AS now FROM gatepost.effect WHERE key = %(key)s;
