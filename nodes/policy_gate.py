@@ -13,7 +13,7 @@ from typing import Any
 
 from gatepost.nodes import doubt
 from gatepost.nodes.ahead import look_ahead
-from gatepost.nodes.compensator import undone
+from gatepost.nodes.compensator import being_undone, undone
 from gatepost.nodes.escalation import anew
 from gatepost.nodes.judging import Judging, dispatched
 from gatepost.nodes.outcome import failed, settled
@@ -216,7 +216,7 @@ class _Gate(Judging):
             self._replan("step", record.step, outcome.finding.replan)
 
     def _hear_about_undo(self, record: StepRecord, decision: Decision, *, about: str, key: str | None) -> None:
-        """Whether a step may be undone, or whether it was. Where that is not a no, the compensator goes on."""
+        """Whether a step may be undone, or whether it was. Where it was not, it is done anew: nobody took that back."""
         if record.status is not StepStatus.COMPENSATING:
             return
         if about == "action":
@@ -231,7 +231,11 @@ class _Gate(Judging):
         except (InvalidResult, InvalidValue):
             return
         doubt.book(self.visit, key, outcome)
-        self._undone(undone(record, outcome, reason=doubt.said(decision)))
+        if outcome.failure is None:
+            self._undone(undone(record, outcome, reason=doubt.said(decision)))
+        else:
+            anew = record.undo_generation + 1
+            self._note(being_undone(record, undo_generation=anew, reason=doubt.said(decision)))
 
     def _hear_about_failure(self, record: StepRecord, decision: Decision) -> None:
         """A step that failed is tried again as a new call, or it fails, or there is another plan."""

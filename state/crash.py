@@ -25,6 +25,12 @@ class Fate:
     passed: list[str] | None = field(default=None)
     """All instants so far, where somebody wants to know them."""
 
+    @classmethod
+    def at(cls, instant: str) -> Fate:
+        """The fate to end at an instant: `call.after`, or `call.after:2` for its second time."""
+        point, _, times = instant.partition(":")
+        return cls(point, int(times or 1))
+
     def arrive(self, point: str) -> None:
         """An instant: end the process, or note it and go on."""
         if self.passed is not None:
@@ -36,12 +42,7 @@ class Fate:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _from_environment() -> Fate | None:
-    point, _, times = os.environ.get(VARIABLE, "").partition(":")
-    return Fate(point, int(times or 1)) if point else None
-
-
-_fate: Fate | None = _from_environment()
+_fate: Fate | None = Fate.at(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
 """The one mutable thing of this module: a process has one fate."""
 
 

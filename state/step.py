@@ -49,6 +49,8 @@ class StepRecord(Record):
     """The approval under which it runs, if a person was asked."""
     undo_approval: str | None = None
     """The approval asked for before it is undone, if a person was asked."""
+    undo_generation: int = 0
+    """How often the undo is done anew because a person found out that it had not happened; part of its key."""
     policies: tuple[str, ...] = ()
     """Ids of the policies that decided."""
     now: str | None = None
