@@ -18,6 +18,7 @@ from gatepost.checkpointing.history import utc
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
+from gatepost.state import crash
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.errors import AlreadyDecided, InvalidDecision, UnknownApproval
 from gatepost.state.ids import ApprovalId
@@ -103,6 +104,8 @@ class Approvals:
             _still_asked(row, request)
             digest = clerk.authorise(request, decision)
             at = await self._record(connection, row, decision, digest, kept=kept)
+            crash.here("decision.before")
+        crash.here("decision.after")
         return Recorded(request=request, decision=decision, digest=digest, at=at)
 
     async def standing(self, run_id: str, approvals: Sequence[str]) -> dict[str, Standing]:

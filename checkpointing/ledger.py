@@ -6,7 +6,8 @@ serves two different calls. The ledger is the truth; a checkpoint is only a posi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,10 +15,14 @@ from typing import Any
 from psycopg.types.json import Json
 from pydantic import JsonValue
 
-from gatepost.checkpointing.pool import Pools
+from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
+from gatepost.checkpointing.runs import one_of
 from gatepost.checkpointing.session import RunSession
+from gatepost.state import crash
 from gatepost.state.effect import EffectClass, OnDoubt
+from gatepost.state.errors import InvalidValue, UnknownEffect
+from gatepost.state.ids import EffectKey
 from gatepost.state.status import EFFECT_TRANSITIONS, EffectState, advance
 from gatepost.state.step import Failure
 
@@ -56,8 +61,29 @@ class Entry:
     """When the last attempt was announced."""
     now: datetime
     """Database time when this was read."""
+    cleared: bool
+    """Whether every attempt so far certainly did nothing."""
     fresh: bool
     """Whether this call wrote the intent; otherwise an earlier one did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction in which an effect happens and is recorded."""
+
+    connection: Connection
+    _under: Mapping[str, Any]
+
+    async def record(self, result: JsonValue) -> None:
+        """Write down, as the last thing in the transaction, what the effect returned.
+
+        Raises:
+            LostRun: another owner has the run.
+            InvalidValue: the effect is no longer open.
+        """
+        cursor = await self.connection.execute(query("effect.succeed"), {**self._under, "result": Json(result)})
+        if not cursor.rowcount:
+            raise InvalidValue(f"effect {self._under['key']} is settled already; this transaction is rolled back.")
 
 
 class Ledger:
@@ -77,8 +103,11 @@ class Ledger:
             LostRun: another owner has the run.
         """
         session.check()
+        undo = "undo." if intent.purpose == "compensate" else ""
+        crash.here(f"{undo}intent.before")
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.intend"), _params(session, intent))).fetchone()
+        crash.here(f"{undo}intent.after")
         assert row is not None
         return _entry(row)
 
@@ -101,6 +130,30 @@ class Ledger:
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.again"), params)).fetchone()
         return None if row is None else _entry(row)
+
+    @asynccontextmanager
+    async def transaction(self, session: RunSession, key: str) -> AsyncIterator[Transaction]:
+        """A transaction of the caller's own SQL, which commits with the result of the effect or not at all.
+
+        The fence comes last: a lock on the run's row would stop the heartbeat for as long as the SQL takes.
+
+        Raises:
+            LostRun: another owner has the run; everything is rolled back.
+        """
+        session.check()
+        async with self._pools.transaction() as connection:
+            yield Transaction(connection, {"run_id": session.run.run_id, "epoch": session.epoch, "key": key})
+
+    async def clear(self, session: RunSession, key: str, failure: Failure) -> None:
+        """Write down that no attempt so far did anything, before a wait that may die.
+
+        Raises:
+            LostRun: another owner has the run.
+        """
+        session.check()
+        params = {"run_id": session.run.run_id, "key": key, "epoch": session.epoch, "failure": Json(failure.plain())}
+        async with self._pools.connection() as connection:
+            await connection.execute(query("effect.clear"), params)
 
     def finish(
         self,
@@ -127,6 +180,43 @@ class Ledger:
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.get"), {"key": key})).fetchone()
         return None if row is None else _entry(row)
+
+    async def find(self, prefix: str, tenant: str) -> EffectKey:
+        """The one effect whose key starts with `prefix`.
+
+        Raises:
+            UnknownEffect: none does.
+            CallerMistake: several do.
+        """
+        async with self._pools.connection() as connection:
+            cursor = await connection.execute(query("effect.find"), {"prefix": prefix, "tenant": tenant})
+            found = [row["key"] for row in await cursor.fetchall()]
+        return EffectKey(one_of(found, prefix=prefix, what="effect", unknown=UnknownEffect))
+
+    async def page(
+        self, tenant: str, *, states: Sequence[EffectState] | None = None, run_id: str | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
+        """A page of effects as their rows are, newest first."""
+        params = {
+            "tenant": tenant,
+            "states": [str(state) for state in states] if states else None,
+            "run_id": run_id,
+            "limit": limit,
+        }
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query("effect.page"), params)).fetchall()
+
+    async def row(self, key: str, tenant: str) -> dict[str, Any]:
+        """One effect as its row is, with its run's status and owner, and the last `question` about it.
+
+        Raises:
+            UnknownEffect: the tenant has no such effect.
+        """
+        async with self._pools.connection() as connection:
+            row = await (await connection.execute(query("effect.one"), {"key": key, "tenant": tenant})).fetchone()
+        if row is None:
+            raise UnknownEffect(f"there is no effect {key!r}. `gatepost effect list` shows those there are.")
+        return row
 
 
 def _params(session: RunSession, intent: Intent) -> dict[str, Any]:
@@ -163,5 +253,6 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         intended_at=row["intended_at"],
         attempted_at=row["attempted_at"],
         now=row["now"],
+        cleared=row["cleared"],
         fresh=row["fresh"],
     )

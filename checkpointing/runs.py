@@ -25,6 +25,7 @@ from gatepost.checkpointing.history import History
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import RunRow, RunSession
+from gatepost.state import crash
 from gatepost.state.errors import CallerMistake, RunExists, RunOwned, UnknownRun
 from gatepost.state.ids import RunId
 from gatepost.state.status import RUN_FINAL, RunStatus
@@ -157,9 +158,11 @@ class Runs:
             await asyncio.shield(self._let_go(run_id, row["epoch"], trouble=trouble))
             raise
         self._heart.hold(session)
+        crash.here("lease.taken")
         try:
             yield session
         finally:
+            crash.here("lease.left")
             self._heart.drop(session)
             await asyncio.shield(self._release(session))
 

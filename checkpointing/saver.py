@@ -40,6 +40,7 @@ from gatepost.checkpointing.places import PlaceSaver
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail
+from gatepost.state import crash
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.state.status import RunStatus
 
@@ -120,7 +121,9 @@ class GatepostSaver(PlaceSaver):
             session.check()
             tasks = session.staging()
             superstep, kept = self._superstep(session, config, checkpoint, metadata, new_versions)
+            crash.here(f"commit.before.{superstep['nodes'][0]}")
             session.now = await self._committed(session, superstep)
+            crash.here(f"commit.after.{superstep['nodes'][0]}")
             session.seq += 1
             session.committed(tasks)
             session.finished.clear()

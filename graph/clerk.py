@@ -6,7 +6,9 @@ person who may not decide, an edit that the policy forbids are refused while the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gatepost.nodes.policy import Question, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments, InvalidResult
@@ -14,7 +16,8 @@ from gatepost.nodes.visit import Equipment
 from gatepost.nodes.workflow import takes_responses
 from gatepost.state.approval import ApprovalRequest, Decision, digest_of_action
 from gatepost.state.canonical import digest_of
-from gatepost.state.errors import InvalidDecision, InvalidValue
+from gatepost.state.errors import CallerMistake, InvalidDecision, InvalidValue
+from gatepost.state.status import EffectState
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class GraphClerk:
             return decision
         tool = self._tool(request)
         try:
-            args = _result(tool, decision) if request.kind == "doubt" else tool.normalise(decision.args)
+            args = _result(tool, request, decision) if request.kind == "doubt" else tool.normalise(decision.args)
         except (InvalidArguments, InvalidResult, InvalidValue) as error:
             raise InvalidDecision(
                 f"the answer to {request.id} cannot be used: {str(error).rstrip('.')}. Nothing was recorded."
@@ -110,6 +113,43 @@ class GraphClerk:
         return tool
 
 
+def question_about(row: Mapping[str, Any]) -> str:
+    """The approval that asks what became of an effect.
+
+    Args:
+        row: of the effect, as `Ledger.row` gives it.
+
+    Raises:
+        CallerMistake: nobody asks; says why, and what to do.
+    """
+    key, run = row["key"], row["run_id"]
+    if row["question"] is not None and row["state"] == EffectState.IN_DOUBT:
+        return str(row["question"])
+    if row["state"] in (EffectState.SUCCEEDED, EffectState.FAILED):
+        raise CallerMistake(f"effect {key} is known: it {row['state']}. There is nothing to find out.")
+    if row["owned"]:
+        raise CallerMistake(f"effect {key} belongs to run {run}, which {row['owner']} is moving. Wait until it asks.")
+    raise CallerMistake(
+        f"effect {key} was announced, and its run {run} has not gone on since. Go on with it first "
+        f"(`gatepost run resume {run}`): what its tool cannot find out by itself is asked then."
+    )
+
+
+def found_out(
+    request: ApprovalRequest, *, by: str, happened: bool, result: Any, undo: bool, comment: str
+) -> dict[str, Any]:
+    """What somebody found out about an effect, as an answer to the question about it.
+
+    Raises:
+        InvalidDecision: it contradicts itself, or it is no answer to this question.
+    """
+    if happened:
+        return request.happened(by=by, result=result, undo=undo, comment=comment)
+    if undo or result is not None:
+        raise InvalidDecision("what did not happen returned nothing, and there is nothing to undo.")
+    return request.did_not_happen(by=by, comment=comment)
+
+
 def _without_respond(request: ApprovalRequest) -> list[str]:
     return [kind for kind in request.allowed if kind != "respond"]
 
@@ -123,8 +163,13 @@ def _not_taken(request: ApprovalRequest, decision: Decision) -> str:
     return f"approval {request.id} does not take {decision.type!r}; it takes {', '.join(request.allowed)}."
 
 
-def _result(tool: AnyTool, decision: Decision) -> dict[str, object]:
+def _result(tool: AnyTool, request: ApprovalRequest, decision: Decision) -> dict[str, object]:
     args = decision.args or {}
-    if set(args) != {"result"}:
+    undo = args.get("undo") is True
+    if set(args) - {"undo"} != {"result"} or ("undo" in args and not undo):
         raise InvalidDecision("say what the call returned: happened(by=…, result=…).")
-    return {"result": tool.checked_result(args["result"])}
+    if undo and (tool.compensate is None or request.purpose == "compensate"):
+        raise InvalidDecision(f"nothing undoes {tool.name}. Say what it returned, or that it did not happen.")
+    if undo and args["result"] is None:
+        return {"result": None, "undo": True}
+    return {"result": tool.checked_result(args["result"]), **({"undo": True} if undo else {})}

@@ -80,7 +80,7 @@ def _judged(gate: Judging, step: Step) -> bool:
         visit.task,
         record.to(
             StepStatus.READY,
-            key=key_of(tenant=run.tenant, root_run=run.root_run_id, step=step.id),
+            key=key_of(tenant=run.tenant, root_run=run.root_run_id, step=step.id, generation=record.generation),
             fingerprint=fingerprint_of(tool.name, args),
             policies=judgement.policies,
         ),

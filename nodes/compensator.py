@@ -53,10 +53,16 @@ def next_undo(visit: Visit) -> StepRecord | None:
     return None
 
 
-def undo_key(visit: Visit, step: str) -> EffectKey:
+def undo_key(visit: Visit, record: StepRecord) -> EffectKey:
     """The idempotency key of the undo of a step."""
     run = visit.session.run
-    return key_of(tenant=run.tenant, root_run=run.root_run_id, step=step, purpose="compensate")
+    return key_of(
+        tenant=run.tenant,
+        root_run=run.root_run_id,
+        step=record.step,
+        purpose="compensate",
+        generation=record.undo_generation,
+    )
 
 
 def undone(record: StepRecord, outcome: Outcome, *, reason: str = "") -> StepRecord:
@@ -108,7 +114,7 @@ async def _undo(visit: Visit, record: StepRecord) -> dict[str, Any]:
     judgement = visit.judge_undo(record.step, undo.tool, undo.args)
     if judgement.verdict is Verdict.FORBID:
         why = f"the policy forbids to undo it ({', '.join(judgement.policies)})"
-        outcome = await refuse(visit, undo_key(visit, record.step), why)
+        outcome = await refuse(visit, undo_key(visit, record), why)
     else:
         approval = None if judgement.verdict is Verdict.RUN else await _approval(visit, undo)
         if approval is None and judgement.verdict is Verdict.ASK:
@@ -194,7 +200,7 @@ def _find_out(visit: Visit, undo: _Undo, outcome: Outcome) -> dict[str, Any]:
     """Ask a person whether it was undone."""
     why = outcome.failure.message if outcome.failure else "nobody saw how it ended"
     request = doubt.question(
-        visit, undo.record, tool=undo.tool, key=undo_key(visit, undo.record.step), why=why, undoes=undo.record.tool
+        visit, undo.record, tool=undo.tool, key=undo_key(visit, undo.record), why=why, undoes=undo.record.tool
     )
     return _open(visit, undo.record, request)
 
@@ -207,7 +213,7 @@ def _open(visit: Visit, record: StepRecord, request: ApprovalRequest, **changes:
 
 async def _call(visit: Visit, undo: _Undo, *, approval: str | None) -> Outcome:
     run, record, tool = visit.session.run, undo.record, undo.tool
-    key = undo_key(visit, record.step)
+    key = undo_key(visit, record)
     assert isinstance(undo.undone.arguments, dict)
     return await carry_out(
         visit,
@@ -233,6 +239,7 @@ async def _call(visit: Visit, undo: _Undo, *, approval: str | None) -> Outcome:
             arguments=undo.args,
             approval=approval,
             purpose="compensate",
+            generation=record.undo_generation,
         ),
     )
 

@@ -10,10 +10,12 @@ import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
 
+from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.tool import EffectContext, Retry, Tool, ToolMistake
 from gatepost.state.effect import EffectClass, OnDoubt
 
@@ -22,6 +24,7 @@ R = TypeVar("R")
 E = TypeVar("E", bound=StrEnum)
 
 _RETRY = Retry()
+_AS_THE_TABLE_SAYS: OnFailure = MappingProxyType({})
 
 
 @overload
@@ -40,6 +43,8 @@ def tool(
     settle: timedelta | None = ...,
     window: timedelta | None = ...,
     compensate: Tool[..., Any] | None = ...,
+    on_failure: OnFailure = ...,
+    step_timeout: timedelta | None = ...,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     function: Callable[P, R] | None = None,
@@ -56,6 +61,8 @@ def tool(
     settle: timedelta | None = None,
     window: timedelta | None = None,
     compensate: Tool[..., Any] | None = None,
+    on_failure: OnFailure = _AS_THE_TABLE_SAYS,
+    step_timeout: timedelta | None = None,
 ) -> Any:
     """Declare a function as a tool.
 
@@ -66,7 +73,8 @@ def tool(
         function: the function, when used as a bare `@tool`.
         effect: `read` (may be repeated), `write` (can be undone) or `irreversible`.
         on_doubt: how it is found out whether a call that we did not see the end of happened:
-            `retry` (the provider dedupes on `ctx.idempotency_key`), `lookup` (ask `lookup`), `ask` (a person).
+            `retry` (the provider dedupes on `ctx.idempotency_key`), `lookup` (ask `lookup`), `ask` (a person),
+            `transaction` (the effect is SQL on `ctx.connection`, in our database, and commits with its own result).
         name: how plans name it; the function's name.
         version: of its behaviour; recorded with every effect, never part of its identity.
         timeout: of one call.
@@ -79,6 +87,9 @@ def tool(
             After it a person is asked. None: for ever.
         compensate: the tool that undoes it. It gets those of the arguments that it takes, by name, and
             `ctx.undoes`: key, arguments and result of what it undoes.
+        on_failure: what is done about a class of failure: `retry`, `park`, `replan`, `compensate`, `escalate` or
+            `fail`, or several in turn: `{"auth": "escalate", "bug": ("retry", "fail")}`.
+        step_timeout: of all attempts together, from the first; none begins after it.
 
     Raises:
         ToolMistake: the declaration cannot work; says why.
@@ -98,6 +109,8 @@ def tool(
             settle=settle,
             window=window,
             compensate=compensate,
+            on_failure=on_failure,
+            step_timeout=step_timeout,
         )
 
     return declare if function is None else declare(function)
@@ -110,13 +123,15 @@ def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
     declared["effect"] = _member(EffectClass, declared["effect"], of=name)
     declared["on_doubt"] = _member(OnDoubt, declared["on_doubt"], of=name)
     _check_kinds(name, declared)
+    declared["on_failure"] = on_failure_of(declared["on_failure"], where=f"tool {name!r}")
     hints = _hints(function, name)
     parameters = list(inspect.signature(function).parameters.values())
     takes_context = bool(parameters) and hints.get(parameters[0].name) is EffectContext
     if "return" not in hints:
         raise ToolMistake(f"tool {name!r}: say what it returns (a type annotation; None is one).")
     arguments = _arguments(name, hints, parameters[1:] if takes_context else parameters)
-    _check_doubt(name, declared, arguments)
+    transacts = takes_context and inspect.iscoroutinefunction(function) and declared["effect"] is not EffectClass.READ
+    _check_doubt(name, {**declared, "transacts": transacts}, arguments)
     _check_undo(name, declared, arguments)
     return Tool(
         function=function,
@@ -136,7 +151,7 @@ def _member(kind: type[E], word: object, *, of: str) -> E:
 
 def _check_kinds(name: str, declared: dict[str, Any]) -> None:
     """Each setting is of its kind: a number of seconds is no time, a number of attempts no `Retry`."""
-    for setting in ("timeout", "settle", "window"):
+    for setting in ("timeout", "settle", "window", "step_timeout"):
         value = declared[setting]
         if value is None and setting != "timeout":
             continue
@@ -186,8 +201,11 @@ def _result(name: str, hint: Any) -> TypeAdapter[Any]:
 
 def _check_doubt(name: str, declared: dict[str, Any], arguments: type[BaseModel]) -> None:
     on_doubt, lookup = declared["on_doubt"], declared["lookup"]
-    if on_doubt is OnDoubt.TRANSACTION:
-        raise ToolMistake(f"tool {name!r}: on_doubt='transaction' is not supported yet; use 'lookup' or 'ask'.")
+    if on_doubt is OnDoubt.TRANSACTION and not declared["transacts"]:
+        raise ToolMistake(
+            f"tool {name!r}: on_doubt='transaction' is for async functions with an EffectContext that have an effect: "
+            "they do it on ctx.connection, which commits with their result."
+        )
     for setting, goes_with in (("lookup", OnDoubt.LOOKUP), ("settle", OnDoubt.LOOKUP), ("window", OnDoubt.RETRY)):
         if declared[setting] is not None and on_doubt is not goes_with:
             raise ToolMistake(

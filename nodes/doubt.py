@@ -13,6 +13,7 @@ from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.canonical import digest_of
 from gatepost.state.ids import new_approval_id
+from gatepost.state.status import EffectState
 from gatepost.state.step import Failure, StepRecord
 
 
@@ -51,7 +52,15 @@ def found_out(decision: Decision, *, tool: AnyTool) -> Outcome:
     """
     if decision.type == "reject":
         return failed(Failure(kind="in_doubt", message=said(decision)))
-    return succeeded(tool, (decision.args or {}).get("result"))
+    result = (decision.args or {}).get("result")
+    if result is None and to_undo(decision):
+        return Outcome(EffectState.SUCCEEDED)  # what nobody knows, and nobody needs: it is taken back
+    return succeeded(tool, result)
+
+
+def to_undo(decision: Decision) -> bool:
+    """Whether what happened is to be undone."""
+    return (decision.args or {}).get("undo") is True
 
 
 def said(decision: Decision) -> str:

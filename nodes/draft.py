@@ -26,9 +26,11 @@ class Draft:
         self.unheard: tuple[str, ...] = ()
         """That the planner made nothing of what was said last; whoever is asked again is told."""
 
-    def _end(self, status: RunStatus, reason: str) -> None:
-        if self.ending is None:
-            undo = status in self.visit.workflow.compensate_on
+    def _end(self, status: RunStatus, reason: str, *, undo: bool = False) -> None:
+        if self.ending is not None and undo:
+            self.ending = {**self.ending, "compensate": True}
+        elif self.ending is None:
+            undo = undo or status in self.visit.workflow.compensate_on
             self.ending = {"status": status.value, "reason": reason, "compensate": undo}
 
     def _note(self, record: StepRecord) -> None:

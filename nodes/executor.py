@@ -59,6 +59,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
             fingerprint=fingerprint_of(tool.name, args),
             arguments=args,
             approval=approval,
+            generation=record.generation,
         ),
     )
     return onward(visit, task, _settle(visit, record, outcome, tool=tool))

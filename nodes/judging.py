@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from gatepost.nodes import escalation
 from gatepost.nodes.draft import Draft
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
@@ -19,7 +20,8 @@ from gatepost.state.approval import DECISION_TYPES, ApprovalRequest
 from gatepost.state.canonical import digest_of
 from gatepost.state.effect import fingerprint_of, key_of
 from gatepost.state.errors import InvalidValue
-from gatepost.state.ids import new_approval_id
+from gatepost.state.failure import Reaction
+from gatepost.state.ids import EffectKey, new_approval_id
 from gatepost.state.plan import Step
 from gatepost.state.reference import Unresolvable
 from gatepost.state.status import RunStatus, StepStatus
@@ -92,8 +94,8 @@ class Judging(Draft):
         approval: str | None = None,
         reason: str = "",
     ) -> None:
-        run, now = self.visit.session.run, self.visit.session.now.isoformat()
-        key = key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step)
+        now = self.visit.session.now.isoformat()
+        key = self._key(record)
         fingerprint = fingerprint_of(tool.name, args)
         running = record.to(
             StepStatus.RUNNING,
@@ -106,6 +108,10 @@ class Judging(Draft):
         )
         self._note(running)
         self.frontier[record.step] = dispatched(running, now)
+
+    def _key(self, record: StepRecord) -> EffectKey:
+        run = self.visit.session.run
+        return key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step, generation=record.generation)
 
     def _ask(
         self,
@@ -151,9 +157,38 @@ class Judging(Draft):
         )
 
     def _fail(self, record: StepRecord, failure: Failure) -> None:
-        self._note(record.to(StepStatus.FAILED, failure=failure, reason=failure.message, label=failure.kind))
+        failed = record.to(StepStatus.FAILED, failure=failure, reason=failure.message, label=failure.kind)
+        self._note(failed)
         self.frontier.pop(record.step, None)
-        self._end(RunStatus.FAILED, f"step {record.step} failed: {failure.message}")
+        self._react(failed)
+
+    def _react(self, record: StepRecord) -> None:
+        """Do about a step that failed for certain what is said about failures of its class."""
+        reason = f"step {record.step} failed: {record.reason}"
+        match self._reaction(record):
+            case "escalate" if self.ending is None:
+                self._escalate(record)
+            case "replan" if self.ending is None and takes_responses(self.visit.workflow.strategy):
+                self._replan("step", record.step, reason)
+            case "compensate":
+                self._end(RunStatus.FAILED, reason, undo=True)
+            case _:
+                self._end(RunStatus.FAILED, reason)
+
+    def _reaction(self, record: StepRecord) -> Reaction:
+        kind = record.failure.kind if record.failure else "bug"
+        return self.visit.reactions(self.visit.tool(record.tool), kind)[-1]
+
+    def _escalate(self, record: StepRecord) -> None:
+        request = escalation.question(self.visit, record, tool=self.visit.tool(record.tool))
+        self.visit.session.stage_approval(self.visit.task, request)
+        self.approvals[request.id] = request.plain()
+        self.frontier[record.step] = {"status": record.status.value, "approval": request.id}
+
+    def _replan(self, source: str, who: str, text: str) -> None:
+        said = {"source": source, "who": who, "text": text}
+        self.responses.append(said)
+        self.planning = {"reason": f"{source} {who}: {text}"[:300]}
 
     def _digest(self, step: Step) -> str | None:
         tool = self.visit.tool(step.tool)

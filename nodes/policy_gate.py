@@ -13,8 +13,9 @@ from typing import Any
 
 from gatepost.nodes import doubt
 from gatepost.nodes.ahead import look_ahead
-from gatepost.nodes.compensator import undone
-from gatepost.nodes.judging import Judging
+from gatepost.nodes.compensator import being_undone, undone
+from gatepost.nodes.escalation import anew
+from gatepost.nodes.judging import Judging, dispatched
 from gatepost.nodes.outcome import failed, settled
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.tool import InvalidResult
@@ -22,6 +23,7 @@ from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.channels import RunState
 from gatepost.state.errors import InvalidValue
+from gatepost.state.plan import Step
 from gatepost.state.status import STEP_SETTLED, RunStatus, StepStatus
 from gatepost.state.step import Failure, StepRecord
 
@@ -51,12 +53,12 @@ class _Gate(Judging):
             self._note(record.to(StepStatus.PENDING, key=None, fingerprint=None, policies=()))
         for step_id, entry in list(self.frontier.items()):
             status = StepStatus(entry["status"])
-            if status not in STEP_SETTLED:
+            if status not in STEP_SETTLED or entry.get("approval"):
                 continue
             del self.frontier[step_id]
             self.counters[status.value] = self.counters.get(status.value, 0) + 1
             if status is StepStatus.FAILED:
-                self._end(RunStatus.FAILED, f"step {step_id} failed: {self.visit.board.record(step_id).reason}")
+                self._react(self.visit.board.record(step_id))
 
     def hear(self) -> None:
         """Act on what people answered, what steps asked for and what the planner said; the noes first."""
@@ -81,6 +83,9 @@ class _Gate(Judging):
                 continue
             if entry["status"] == StepStatus.IN_DOUBT:
                 self._ask_about_doubt(step_id, self.visit.board.record(step_id).reason)
+            elif entry["status"] == StepStatus.FAILED:
+                del self.frontier[step_id]
+                self._let_fail(self.visit.board.record(step_id))
             elif entry["status"] == StepStatus.BLOCKED:
                 del self.frontier[step_id]
                 record = self.visit.board.record(step_id)
@@ -97,6 +102,8 @@ class _Gate(Judging):
             self._hear_about_undo(record, decision, about=signal["about"], key=signal["effect_key"])
         elif signal["about"] == "doubt":
             self._hear_about_doubt(record, decision)
+        elif signal["about"] == "failure":
+            self._hear_about_failure(record, decision)
         elif record.status is not StepStatus.BLOCKED or record.approval != decision.approval:
             return
         elif decision.type == "reject":
@@ -138,11 +145,6 @@ class _Gate(Judging):
                 status = self.visit.board.status(step_id)
                 self.frontier[step_id] = {"status": status.value, "approval": approval_id}
 
-    def _replan(self, source: str, who: str, text: str) -> None:
-        said = {"source": source, "who": who, "text": text}
-        self.responses.append(said)
-        self.planning = {"reason": f"{source} {who}: {text}"[:300]}
-
     def _reconcile(self) -> None:
         """A new plan keeps the approvals whose action is unchanged and voids the others."""
         plan = self.visit.board.plan
@@ -151,19 +153,25 @@ class _Gate(Judging):
         for approval_id, data in list(self.approvals.items()):
             request = ApprovalRequest.model_validate(data)
             step = plan.by_id.get(request.step)
-            if (
-                request.kind == "doubt"
-                or request.purpose == "compensate"
-                or (step is not None and self._digest(step) == request.digest)
-            ):
+            if self._stands(request, step):
                 continue
             self._void(approval_id, request.step, kept=step is not None)
+
+    def _stands(self, request: ApprovalRequest, step: Step | None) -> bool:
+        """Whether a question is still asked under the new plan."""
+        if request.kind == "doubt" or request.purpose == "compensate":
+            return True
+        if request.kind == "failure":
+            return step is not None
+        return step is not None and self._digest(step) == request.digest
 
     def _void(self, approval_id: str, step_id: str, *, kept: bool) -> None:
         record = self.visit.board.record(step_id)
         self.visit.session.stage_void(self.visit.task, approval_id)
         del self.approvals[approval_id]
         self.frontier.pop(step_id, None)
+        if record.status is not StepStatus.BLOCKED:
+            return
         if kept:
             self._note(record.to(StepStatus.PENDING, approval=None, reason="the new plan changed what it would do"))
         else:
@@ -173,8 +181,8 @@ class _Gate(Judging):
         self.planning = None
         if self.visit.board.plan is None:
             self._end(RunStatus.FAILED, "the strategy has no plan for this goal")
-        elif self.visit.board.settled and not self.frontier:
-            self._end(RunStatus.SUCCEEDED, "")
+        elif (self.visit.board.settled or self._failed()) and not self.frontier:
+            self._settled()
         elif said := self.state.get("responses"):
             self.unheard = (f"the planner has no other plan after what {said[-1]['who']} said",)
 
@@ -201,12 +209,14 @@ class _Gate(Judging):
         self._note(found)
         self.frontier.pop(record.step, None)
         if found.status is StepStatus.FAILED:
-            self._end(RunStatus.FAILED, f"step {record.step}: {found.reason}")
+            self._react(found)
+        elif doubt.to_undo(decision):
+            self._end(RunStatus.FAILED, f"{decision.by} had {record.step} undone", undo=True)
         elif outcome.finding is not None and outcome.finding.replan:
             self._replan("step", record.step, outcome.finding.replan)
 
     def _hear_about_undo(self, record: StepRecord, decision: Decision, *, about: str, key: str | None) -> None:
-        """Whether a step may be undone, or whether it was. Where that is not a no, the compensator goes on."""
+        """Whether a step may be undone, or whether it was. Where it was not, it is done anew: nobody took that back."""
         if record.status is not StepStatus.COMPENSATING:
             return
         if about == "action":
@@ -221,7 +231,37 @@ class _Gate(Judging):
         except (InvalidResult, InvalidValue):
             return
         doubt.book(self.visit, key, outcome)
-        self._undone(undone(record, outcome, reason=doubt.said(decision)))
+        if outcome.failure is None:
+            self._undone(undone(record, outcome, reason=doubt.said(decision)))
+        else:
+            anew = record.undo_generation + 1
+            self._note(being_undone(record, undo_generation=anew, reason=doubt.said(decision)))
+
+    def _hear_about_failure(self, record: StepRecord, decision: Decision) -> None:
+        """A step that failed is tried again as a new call, or it fails, or there is another plan."""
+        if record.status is not StepStatus.FAILED or self.ending is not None:
+            return
+        self.frontier.pop(record.step, None)
+        if decision.type == "respond":
+            self._replan("approval", decision.by, decision.comment)
+        elif decision.type == "approve":
+            self._try_anew(record, decision)
+        else:
+            self._let_fail(record, by=_said("left so", decision))
+
+    def _try_anew(self, record: StepRecord, decision: Decision) -> None:
+        """Under the authority that it had; where it had none that still stands, it is judged as any other step."""
+        ready = anew(record, reason=_said("tried again", decision))
+        if record.approval is None:
+            self._judge(ready, self.visit.board.step(record.step))
+            return
+        now = self.visit.session.now.isoformat()
+        running = ready.to(StepStatus.RUNNING, key=self._key(ready), now=now)
+        self._note(running)
+        self.frontier[record.step] = dispatched(running, now)
+
+    def _let_fail(self, record: StepRecord, *, by: str = "nobody was asked any more") -> None:
+        self._end(RunStatus.FAILED, f"step {record.step} failed: {record.reason} ({by})")
 
     def _undone(self, record: StepRecord) -> None:
         self._note(record)
@@ -248,11 +288,23 @@ class _Gate(Judging):
         board = self.visit.board
         if board.plan is None or (board.settled and not board.plan.final):
             self.planning = {"reason": "a segment ended" if board.plan else "no plan yet"}
-        elif board.settled:
-            self._end(RunStatus.SUCCEEDED, "")
+        elif board.settled or self._failed():
+            self._settled()
         else:
             left = [step.id for step in board.plan.steps if board.status(step.id) not in STEP_SETTLED]
             self._end(RunStatus.STRANDED, f"nothing can move {', '.join(left[:10])}: what they need did not succeed")
+
+    def _settled(self) -> None:
+        """Nothing is left to do. A failure that was to lead to another plan, and did not, is a failure."""
+        if failed := self._failed():
+            self._end(RunStatus.FAILED, f"step {failed[0]} failed: {self.visit.board.record(failed[0]).reason}")
+        else:
+            self._end(RunStatus.SUCCEEDED, "")
+
+    def _failed(self) -> list[str]:
+        plan = self.visit.board.plan
+        steps = plan.steps if plan else ()
+        return [step.id for step in steps if self.visit.board.status(step.id) is StepStatus.FAILED]
 
     def _call_off(self) -> None:
         """A run that ends takes back its questions and what it has not started; doubt is never taken back."""

@@ -19,8 +19,10 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from gatepost.checkpointing.pool import Connection
 from gatepost.state.effect import EffectClass, OnDoubt
 from gatepost.state.errors import CallerMistake, InvalidValue
+from gatepost.state.failure import Reaction
 from gatepost.state.values import storable
 
 P = ParamSpec("P")
@@ -104,6 +106,8 @@ class EffectContext:
     attempt: int = 1
     undoes: Undone | None = None
     """In a call that undoes another: what it undoes."""
+    connection: Connection | None = None
+    """With `on_doubt="transaction"`: the transaction that commits with the result. Rows are dicts."""
 
     @property
     def random(self) -> random.Random:
@@ -130,6 +134,10 @@ class Tool(Generic[P, R]):
     window: timedelta | None
     """How long the provider remembers a key; None means for ever."""
     compensate: Tool[..., Any] | None
+    on_failure: Mapping[str, tuple[Reaction, ...]]
+    """What is done about classes of failure, where that is not what the table says (`state.failure`)."""
+    step_timeout: timedelta | None
+    """Of all attempts together."""
     description: str
     arguments: type[BaseModel]
     result: TypeAdapter[Any]
@@ -191,18 +199,26 @@ class Tool(Generic[P, R]):
         except PydanticSerializationError as error:
             raise InvalidResult(f"tool {self.name!r} returned what is no data: {error}") from None
 
-    async def call(self, context: EffectContext, args: Mapping[str, JsonValue]) -> Any:
+    async def call(
+        self, context: EffectContext, args: Mapping[str, JsonValue], *, within: timedelta | None = None
+    ) -> Any:
         """Run the function with a timeout: an async one here, a sync one in a thread.
 
+        Args:
+            context: told to the function, if it takes one.
+            args: plain data.
+            within: the time that is left, where that is less than the declared timeout.
+
         Raises:
-            TimeoutError: it took longer than declared. A thread cannot be stopped; its result is ignored.
+            TimeoutError: it took longer. A thread cannot be stopped; its result is ignored.
         """
-        return await self._run(self.function, context, args, takes_context=self.takes_context)
+        limit = self.timeout if within is None else min(within, self.timeout)
+        return await self._run(self.function, context, args, takes_context=self.takes_context, limit=limit)
 
     async def look_up(self, context: EffectContext, args: Mapping[str, JsonValue]) -> Any:
         """Ask the provider whether the effect happened: its result, or None when it did not."""
         assert self.lookup is not None
-        return await self._run(self.lookup, context, args, takes_context=True)
+        return await self._run(self.lookup, context, args, takes_context=True, limit=self.timeout)
 
     async def _run(
         self,
@@ -211,14 +227,17 @@ class Tool(Generic[P, R]):
         args: Mapping[str, JsonValue],
         *,
         takes_context: bool,
+        limit: timedelta,
     ) -> Any:
         model = self._validated(args)
         given = {name: getattr(model, name) for name in type(model).model_fields}
         before = (context,) if takes_context else ()
-        with anyio.fail_after(self.timeout.total_seconds()):
+        with anyio.move_on_after(limit.total_seconds()) as scope:
             if inspect.iscoroutinefunction(function):
                 return await function(*before, **given)
             return await anyio.to_thread.run_sync(lambda: function(*before, **given), abandon_on_cancel=True)
+        assert scope.cancelled_caught
+        raise TimeoutError(f"no answer within {limit.total_seconds():g} s")
 
     def _validated(self, args: Mapping[str, JsonValue]) -> BaseModel:
         try:

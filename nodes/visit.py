@@ -11,11 +11,13 @@ from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.session import RunSession
 from gatepost.nodes.policy import Judgement, Policy, Question
+from gatepost.nodes.reaction import reactions_to
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.workflow import Catalog, Workflow
 from gatepost.state.approval import digest_of_action
 from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of
+from gatepost.state.failure import FailureKind, Reaction
 from gatepost.state.plan import Step
 
 
@@ -88,6 +90,10 @@ class Visit:
                 purpose="compensate",
             )
         )
+
+    def reactions(self, tool: AnyTool, kind: FailureKind) -> tuple[Reaction, ...]:
+        """What is done about a failure of a tool, in order."""
+        return reactions_to(kind, tool=tool, workflow=self.workflow.on_failure)
 
     def evidence(self, step: Step) -> dict[str, str]:
         """Checksums of what the step rests on: the outputs of the steps it needs."""

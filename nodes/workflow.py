@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from gatepost.nodes import declaration
+from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.replacement import Replacement, Replacements
 from gatepost.nodes.tool import AnyTool, ToolMistake
 from gatepost.state.artifact import Artifact
@@ -130,6 +131,8 @@ class Workflow:
     compensate_on: frozenset[RunStatus] = frozenset()
     """Endings (`FAILED`, `REJECTED`, `STRANDED`) that undo what succeeded before."""
     version: str = "1"
+    on_failure: OnFailure = field(default_factory=dict)
+    """What is done about a class of failure of any tool, or of one (`charge.auth`), in place of what else is said."""
     checkpoints: CheckpointPolicy = "after_each_step"
     """Which places of a run are kept to look at and to fork from: after each step, `"at_boundaries"` (it waits or
     ends), `Every(items=…)` or `Every(interval=…)`, `"never"`. A killed run goes on where it was with each of them."""
@@ -144,6 +147,9 @@ class Workflow:
         object.__setattr__(self, "goals", declaration.goals_of(self.goals, workflow=name))
         object.__setattr__(self, "tools", declaration.tools_of(self.tools, workflow=name))
         object.__setattr__(self, "compensate_on", declaration.endings_of(self.compensate_on, workflow=name))
+        known = [tool.name for tool in self.tools] + [tool.undo for tool in self.tools if tool.undo]
+        said = on_failure_of(self.on_failure, where=f"workflow {name!r}", tools=known)
+        object.__setattr__(self, "on_failure", said)
 
     def checked_input(self, value: object) -> dict[str, JsonValue]:
         """The run's input as plain data, defaults filled in.

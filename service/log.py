@@ -148,7 +148,7 @@ class RunLog:
 
 
 def _answer(before: StepRecord, answers: Mapping[str, str]) -> Iterator[str]:
-    if before.status in (StepStatus.IN_DOUBT, StepStatus.COMPENSATING):
+    if before.status in (StepStatus.IN_DOUBT, StepStatus.COMPENSATING, StepStatus.FAILED):
         yield "[resume] answer_received"
     elif before.status is StepStatus.BLOCKED and (received := _RECEIVED.get(answers.get(before.approval or "", ""))):
         yield f"[resume] {received}"

@@ -47,8 +47,8 @@ class ApprovalRequest(Record):
 
     schema_version: Literal[1] = 1
     id: str
-    kind: Literal["action", "doubt"] = "action"
-    """`action`: may this be done? `doubt`: did this happen?"""
+    kind: Literal["action", "doubt", "failure"] = "action"
+    """`action`: may this be done? `doubt`: did this happen? `failure`: it failed; once more, or not?"""
     purpose: Literal["run", "compensate"] = "run"
     """`run`: the step itself. `compensate`: what undoes it."""
     run: str
@@ -99,14 +99,21 @@ class ApprovalRequest(Record):
         """The answer "do this, but with these arguments"; arguments not named stay as they are."""
         return Decision(approval=self.id, type="edit", by=by, comment=comment, args={**self.args, **changes}).plain()
 
-    def happened(self, *, by: str, result: Any = None, comment: str = "") -> dict[str, Any]:
+    def happened(self, *, by: str, result: Any = None, undo: bool = False, comment: str = "") -> dict[str, Any]:
         """The answer to a doubt "it happened, and this is what it returned".
+
+        Args:
+            by: who found out.
+            result: what the call returned; nobody needs to know it where it is undone.
+            undo: whether it is to be undone: the run ends, and what it did is taken back.
+            comment: for the record.
 
         Raises:
             InvalidDecision: it is asked whether something may be done, not what happened.
         """
         self._asks_what_happened()
-        return Decision(approval=self.id, type="edit", by=by, comment=comment, args={"result": result}).plain()
+        args = {"result": result, **({"undo": True} if undo else {})}
+        return Decision(approval=self.id, type="edit", by=by, comment=comment, args=args).plain()
 
     def did_not_happen(self, *, by: str, comment: str = "") -> dict[str, Any]:
         """The answer to a doubt "it did not happen, and will not".
@@ -136,6 +143,11 @@ class ApprovalRequest(Record):
             return (
                 f"Step {self.step} called {called}{to_undo} and nobody saw how it ended: {why}. Find out, and say: "
                 "it happened, and what it returned; or it did not happen."
+            )
+        if self.kind == "failure":
+            return (
+                f"Step {self.step} called {called}, which failed for certain: {why}. Approve to have it tried again, "
+                "as a new call; reject to let it fail."
             )
         if self.purpose == "compensate":
             return f"Step {self.step} is to be undone: {self.undoes} by {called}. A person is asked because: {why}."

@@ -8,6 +8,7 @@
     │   ├── UnknownGoal            no workflow is known for the goal
     │   ├── UnknownRun             no run has this id
     │   ├── UnknownApproval        no approval has this id
+    │   ├── UnknownEffect          no effect has this key
     │   ├── UnknownVersion         a record from another time
     │   ├── RunExists              the id is taken by a run with another goal or input
     │   ├── DoorClosed             a LangGraph door that would go round the gate
@@ -55,6 +56,10 @@ class UnknownRun(CallerMistake):
 
 class UnknownApproval(CallerMistake):
     """No approval has this id (or it belongs to somebody else, which reads the same)."""
+
+
+class UnknownEffect(CallerMistake):
+    """No effect has this key (or it belongs to somebody else, which reads the same)."""
 
 
 class UnknownVersion(CallerMistake):

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from gatepost.state.failure import FailureKind
 from gatepost.state.record import Record
 from gatepost.state.status import STEP_TRANSITIONS, StepStatus, advance
 
@@ -18,10 +19,7 @@ from gatepost.state.status import STEP_TRANSITIONS, StepStatus, advance
 class Failure(Record):
     """Why a step, an effect or a run failed."""
 
-    kind: Literal[
-        "transient", "throttled", "timeout", "auth", "validation", "policy_denied", "in_doubt", "poison", "budget",
-        "cancelled", "bug",
-    ]  # fmt: skip
+    kind: FailureKind
     """The class of the failure: what may be done about it depends on nothing else."""
     message: str
     """Readable: the cause, then the next step."""
@@ -43,12 +41,16 @@ class StepRecord(Record):
     """Why it stands there."""
     key: str | None = None
     """The idempotency key of its effect."""
+    generation: int = 0
+    """How often a person had it done anew after a definite failure; part of the key."""
     fingerprint: str | None = None
     """Hash of the canonical arguments that were judged."""
     approval: str | None = None
     """The approval under which it runs, if a person was asked."""
     undo_approval: str | None = None
     """The approval asked for before it is undone, if a person was asked."""
+    undo_generation: int = 0
+    """How often the undo is done anew because a person found out that it had not happened; part of its key."""
     policies: tuple[str, ...] = ()
     """Ids of the policies that decided."""
     now: str | None = None

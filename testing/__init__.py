@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gatepost.testing.database import Database, DatabaseClock, Databases
     from gatepost.testing.history import assert_history, history_of
+    from gatepost.testing.killed import Killed, Script, assert_survived, kill_everywhere
     from gatepost.testing.script import Answer, Unscripted, approve, edit, finish, reject, respond
 
 __all__ = [
@@ -18,12 +19,16 @@ __all__ = [
     "Database",
     "DatabaseClock",
     "Databases",
+    "Killed",
+    "Script",
     "Unscripted",
     "approve",
     "assert_history",
+    "assert_survived",
     "edit",
     "finish",
     "history_of",
+    "kill_everywhere",
     "reject",
     "respond",
 ]
@@ -31,6 +36,7 @@ __all__ = [
 _HOMES = {
     "database": ("Database", "DatabaseClock", "Databases"),
     "history": ("assert_history", "history_of"),
+    "killed": ("Killed", "Script", "assert_survived", "kill_everywhere"),
     "script": ("Answer", "Unscripted", "approve", "edit", "finish", "reject", "respond"),
 }
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from gatepost.graph.compiled import GatepostGraph
     from gatepost.nodes.workflow import Workflow
     from gatepost.testing.database import Database, Databases
+    from gatepost.testing.killed import Killed
 
+KillEverywhere = Callable[..., "list[Killed]"]
 GraphFactory = Callable[..., "GatepostGraph"]
 LEASE = timedelta(seconds=2)
 """Short, so that a test which kills an owner does not wait long for its lease to run out."""
@@ -58,6 +60,22 @@ def checkpointer(gatepost_database: Database) -> Iterator[Checkpointer]:
 
     with open_checkpointer(gatepost_database.url, lease=Lease(ttl=LEASE), migrate=False) as opened:
         yield opened
+
+
+@pytest.fixture
+def gatepost_killed_everywhere(gatepost_database: Database) -> KillEverywhere:
+    """Runs a workflow once for each instant that it passes, kills it there, and has another process finish it.
+
+    `gatepost_killed_everywhere("shop:WORKFLOW", goal="charge ada")`, with the fields of `gatepost.testing.Script`;
+    it gives what became of each run, for `assert_survived`. Processes import `module:ATTRIBUTE` from the folder that
+    pytest was called from; what they do is told by the books of your provider, not by variables of the test.
+    """
+    from gatepost.testing.killed import Script, kill_everywhere
+
+    def kill(workflow: str, *, goal: str, **script: Any) -> list[Killed]:
+        return kill_everywhere(Script(workflow, goal=goal, database=gatepost_database.url, **script))
+
+    return kill
 
 
 @pytest.fixture

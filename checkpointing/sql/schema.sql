@@ -370,6 +370,20 @@ CREATE TABLE gatepost.artifact (
     at timestamp with time zone DEFAULT gatepost.now() NOT NULL
 );
 
+CREATE TABLE gatepost.breaker (
+    tenant text NOT NULL,
+    provider text NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    open_until timestamp with time zone,
+    probe_until timestamp with time zone,
+    reason text DEFAULT ''::text NOT NULL,
+    changed_at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+COMMENT ON COLUMN gatepost.breaker.failures IS 'in a row, since the last success';
+
+COMMENT ON COLUMN gatepost.breaker.probe_until IS 'somebody is seeing whether it is well again, and is believed to until then';
+
 CREATE TABLE gatepost.clock_shift (
     singleton boolean DEFAULT true NOT NULL,
     shift interval NOT NULL,
@@ -415,6 +429,7 @@ CREATE TABLE gatepost.effect (
     intended_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     finished_at timestamp with time zone,
     attempted_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    cleared boolean DEFAULT false NOT NULL,
     CONSTRAINT effect_effect_class_check CHECK ((effect_class = ANY (ARRAY['read'::text, 'write'::text, 'irreversible'::text]))),
     CONSTRAINT effect_known_is_finished CHECK (((state = ANY (ARRAY['succeeded'::gatepost.effect_state, 'failed'::gatepost.effect_state])) = (finished_at IS NOT NULL))),
     CONSTRAINT effect_on_doubt_check CHECK ((on_doubt = ANY (ARRAY['retry'::text, 'lookup'::text, 'transaction'::text, 'ask'::text]))),
@@ -422,6 +437,8 @@ CREATE TABLE gatepost.effect (
 );
 
 COMMENT ON COLUMN gatepost.effect.attempted_at IS 'when the last attempt was announced, just before it was made';
+
+COMMENT ON COLUMN gatepost.effect.cleared IS 'every attempt so far certainly did nothing: a wait that dies leaves no doubt';
 
 CREATE TABLE gatepost.intervention (
     number bigint NOT NULL,
@@ -573,6 +590,9 @@ ALTER TABLE ONLY gatepost.approval
 ALTER TABLE ONLY gatepost.artifact
     ADD CONSTRAINT artifact_pkey PRIMARY KEY (run_id, name, version);
 
+ALTER TABLE ONLY gatepost.breaker
+    ADD CONSTRAINT breaker_pkey PRIMARY KEY (tenant, provider);
+
 ALTER TABLE ONLY gatepost.clock_shift
     ADD CONSTRAINT clock_shift_pkey PRIMARY KEY (singleton);
 
@@ -705,6 +725,18 @@ GRANT UPDATE(taken_seq) ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.artifact TO gatepost_app;
 
+GRANT SELECT,INSERT ON TABLE gatepost.breaker TO gatepost_app;
+
+GRANT UPDATE(failures) ON TABLE gatepost.breaker TO gatepost_app;
+
+GRANT UPDATE(open_until) ON TABLE gatepost.breaker TO gatepost_app;
+
+GRANT UPDATE(probe_until) ON TABLE gatepost.breaker TO gatepost_app;
+
+GRANT UPDATE(reason) ON TABLE gatepost.breaker TO gatepost_app;
+
+GRANT UPDATE(changed_at) ON TABLE gatepost.breaker TO gatepost_app;
+
 GRANT SELECT ON TABLE gatepost.clock_shift TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.decision TO gatepost_app;
@@ -724,6 +756,8 @@ GRANT UPDATE(failure) ON TABLE gatepost.effect TO gatepost_app;
 GRANT UPDATE(finished_at) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT UPDATE(attempted_at) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT UPDATE(cleared) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.intervention TO gatepost_app;
 

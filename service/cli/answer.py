@@ -56,10 +56,15 @@ def show_commands(desk: Desk, asked: ApprovalRequest, name: str | None) -> None:
 
 def commands(desk: Desk, asked: ApprovalRequest, name: str | None) -> dict[str, str]:
     """The commands that answer it, by the type of the answer."""
+    if asked.kind == "doubt" and asked.effect_key:
+        found = {"edit": ("--happened", "--result", "what it returned"), "reject": ("--did-not-happen",)}
+        return {
+            kind: desk.typed("effect", "resolve", asked.effect_key, *said, name=name) for kind, said in found.items()
+        }
     said = {
         "approve": (),
         "edit": ("--set", pair(asked.args)),
-        "reject": ("--comment", "say how you know" if asked.kind == "doubt" else "say why"),
+        "reject": ("--comment", "say why"),
         "respond": ("say what to do first",),
     }
     return {kind: desk.typed("approval", kind, asked.id, *said[kind], name=name) for kind in asked.allowed}

@@ -24,11 +24,9 @@ from gatepost.service.cli.desk import (
 from gatepost.service.cli.exits import EPILOG, guarded
 from gatepost.service.cli.quotes import SentenceCommand
 from gatepost.service.cli.values import read_object, read_pairs
-from gatepost.state.errors import CallerMistake, RunOwned
-from gatepost.state.status import RunStatus
+from gatepost.state.errors import CallerMistake
 
 if TYPE_CHECKING:
-    from gatepost.checkpointing.approvals import Recorded
     from gatepost.state.approval import ApprovalRequest
 
 app = typer.Typer(
@@ -229,7 +227,7 @@ def _answer(
 ) -> None:
     from gatepost.service.cli.answer import decision as decided
     from gatepost.service.cli.answer import refuse_plain_yes
-    from gatepost.service.cli.carry import Manner, carry_on
+    from gatepost.service.cli.carry import carry_out
     from gatepost.state.approval import ApprovalRequest
 
     name = named(context, name)
@@ -240,24 +238,7 @@ def _answer(
         if plain_yes:
             refuse_plain_yes(desk, asked, name)
         decision = decided(answer(asked, acting(name).actor), name)
-        recorded = desk.graph.decide(decision, going_on=not no_run)
-        if recorded.repeated and _is_old_news(desk, row["run_id"], recorded):
-            return
-        if no_run:
-            terminal.say(f"recorded: {decision.type} by {decision.by}")
-            return
-        try:
-            carry_on(desk, None, row["run_id"], Manner(name=name, artifacts=artifacts, ask=False))
-        except RunOwned as owned:
-            terminal.hint(f"the answer is recorded; it is carried out by the run's owner. {owned}")
-
-
-def _is_old_news(desk: Desk, run_id: str, recorded: Recorded) -> bool:
-    """Say what stands; whether nobody has to act on it, because the run took the answer long ago."""
-    said = recorded.decision
-    terminal.hint(terminal.one_line(f"already recorded: {said.type} by {said.by} at {terminal.safe(recorded.at)}"))
-    run = desk.run(desk.checkpointer.runs.get(run_id, acting(None).tenant))
-    return RunStatus(run["status"]) not in (RunStatus.QUEUED, RunStatus.RUNNING)
+        carry_out(desk, row["run_id"], decision, name=name, no_run=no_run, artifacts=artifacts)
 
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:

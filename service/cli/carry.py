@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,8 +15,12 @@ from gatepost.service.cli.answer import answer_here, show_commands, show_request
 from gatepost.service.cli.desk import Desk, acting
 from gatepost.service.cli.exits import Exit, code_for
 from gatepost.service.drive import Whereabouts, drive
-from gatepost.state.errors import UnknownRun
+from gatepost.state.errors import RunOwned, UnknownRun
 from gatepost.state.status import RunStatus
+
+if TYPE_CHECKING:
+    from gatepost.checkpointing.approvals import Recorded
+    from gatepost.state.approval import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,33 @@ def carry_on(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: M
         again = desk.typed("run", "resume", run_id, name=manner.name)
         terminal.note(f"nobody reads the log any more, so the run stopped. Go on with: {again}")
         raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def carry_out(desk: Desk, run_id: str, decision: Decision, *, name: str | None, no_run: bool, artifacts: Path) -> None:
+    """Record an answer and go on with its run, unless somebody else is to.
+
+    Raises:
+        Exit: with the code for where the run stands then.
+        CallerMistake: the answer cannot be recorded; says why.
+    """
+    recorded = desk.graph.decide(decision, going_on=not no_run)
+    if recorded.repeated and _is_old_news(desk, run_id, recorded):
+        return
+    if no_run:
+        terminal.say(f"recorded: {decision.type} by {decision.by}")
+        return
+    try:
+        carry_on(desk, None, run_id, Manner(name=name, artifacts=artifacts, ask=False))
+    except RunOwned as owned:
+        terminal.hint(f"the answer is recorded; it is carried out by the run's owner. {owned}")
+
+
+def _is_old_news(desk: Desk, run_id: str, recorded: Recorded) -> bool:
+    """Say what stands; whether nobody has to act on it, because the run took the answer long ago."""
+    said = recorded.decision
+    terminal.hint(terminal.one_line(f"already recorded: {said.type} by {said.by} at {terminal.safe(recorded.at)}"))
+    run = desk.run(desk.checkpointer.runs.get(run_id, acting(None).tenant))
+    return RunStatus(run["status"]) not in (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
 def _driven(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: Manner) -> Whereabouts:

@@ -40,6 +40,9 @@ RunId = Annotated[
 ApprovalId = Annotated[
     str, typer.Argument(metavar="ID", callback=_given, help="The approval; may be abbreviated.", show_default=False)
 ]
+EffectKey = Annotated[
+    str, typer.Argument(metavar="KEY", callback=_given, help="The effect; may be abbreviated.", show_default=False)
+]
 Artifacts = Annotated[
     Path, typer.Option("--artifacts", metavar="DIR", help="Where artifacts are saved, in a folder of the run's id.")
 ]

@@ -247,4 +247,6 @@ def _work(runs: dict[str, Any], waiting: dict[str, Any], options: Options) -> It
             yield Finding(name, ok=False, said=f"{what} {ids}", cure=cure)
     if waiting["doubts"]:
         said = f"nobody knows whether {len(waiting['doubts'])} effects happened"
-        yield Finding("doubt", ok=False, said=said, cure=f"{typed(options.before, 'approval', 'list')}, and find out")
+        yield Finding(
+            "doubt", ok=False, said=said, cure=f"{typed(options.before, 'effect', 'list', '--unknown')}, and find out"
+        )

@@ -40,7 +40,7 @@ class Exit(IntEnum):
     CONFLICT = 5
     """decided otherwise, or moved by another owner"""
     NOT_FOUND = 6
-    """no such run or approval"""
+    """no such run, approval or effect"""
     DATABASE = 7
     """the database cannot be reached, is not up to date or not in order"""
     INTERRUPTED = 130
@@ -65,6 +65,7 @@ EPILOG = "Exit codes: " + " · ".join(
 _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.UnknownRun, Exit.NOT_FOUND),
     (errors.UnknownApproval, Exit.NOT_FOUND),
+    (errors.UnknownEffect, Exit.NOT_FOUND),
     (errors.AlreadyDecided, Exit.CONFLICT),
     (errors.RunExists, Exit.CONFLICT),
     (errors.RunOwned, Exit.CONFLICT),

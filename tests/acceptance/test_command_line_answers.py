@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.acceptance.shell import TYPED, Shell, closed_pipe, first_line_of
 
+from gatepost.state.effect import key_of
 from gatepost.testing import Database, Databases
 
 RUN_KEYS = {"run_id", "goal", "workflow", "status", "reason", "requested_by", "created_at", "finished_at", "owner"}
@@ -91,8 +92,9 @@ def test_what_happened_is_no_question_of_yes_or_no(shell: Shell) -> None:
     refused = shell.run("approval", "approve", asked)
     assert (refused.code, refused.out) == (2, "")
     assert "a plain yes is no answer" in refused.err
-    assert f"approval edit {asked} --set result=" in refused.err
-    assert f"approval reject {asked}" in refused.err
+    key = key_of(tenant="local", root_run="r1", step="vanish")
+    assert f"effect resolve {key} --happened --result 'what it returned'" in refused.err
+    assert f"effect resolve {key} --did-not-happen" in refused.err
     wrong = shell.run("approval", "edit", asked, "--set", "result=7")
     assert (wrong.code, "returned something else than it declares" in wrong.err) == (2, True)
     said = shell.run("approval", "edit", asked, "--set", 'result={"word": "gone"}')

@@ -31,7 +31,7 @@ from gatepost import (
     tool,
 )
 from gatepost.state.approval import decision_of
-from gatepost.state.errors import InvalidDecision, RunOwned
+from gatepost.state.errors import AlreadyDecided, CallerMistake, InvalidDecision, RunOwned, UnknownEffect
 
 ALL = Policy('@id("all") permit (principal, action, resource);')
 ASK_TO_CHARGE = Policy("""
@@ -137,6 +137,39 @@ def test_a_person_says_what_happened(
     assert (effect["state"], effect["result"]) == (status, output)
     assert len(provider.calls) == 1
     assert ("charge" in {effect["step_id"] for effect in owner.effects(shop.run())}) == (status == "succeeded")
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_what_happened_can_be_told_by_the_key(
+    build: Any, shop: Any, owner: Any, provider: Provider, happened: Any
+) -> None:
+    provider.answers = [TimeoutError()]
+    graph = _graph(build, provider, "ask")
+    graph.invoke({"goal": "w"}, shop.config())
+    key = provider.calls[0]
+    for wrong in ({"happened": True}, {"happened": True, "result": 7}, {"happened": False, "result": "x"}):
+        with pytest.raises(InvalidDecision):
+            graph.resolve(key, by="alice", **wrong)
+    with pytest.raises(InvalidDecision, match="nothing undoes send"):
+        graph.resolve(key, by="alice", happened=True, undo=True)
+    told = {"happened": True, "result": "sent, says the bank"} if happened else {"happened": False}
+    assert not graph.resolve(key, by="alice", **told).repeated
+    assert graph.resolve(key, by="alice", **told).repeated
+    with pytest.raises(AlreadyDecided):
+        graph.resolve(key, by="bob", happened=not happened, result=None if happened else "x")
+    assert graph.invoke(None, shop.config())["status"] == ("succeeded" if happened else "failed")
+    with pytest.raises(CallerMistake, match="is known"):
+        graph.resolve(key, by="alice", **told)
+
+
+def test_nobody_is_told_what_happened_before_the_run_has_looked_itself(build: Any, shop: Any, owner: Any) -> None:
+    hangs = Hangs(build, "ask")
+    _cut_off(hangs.graph, shop.config(), hangs.inside)
+    with pytest.raises(CallerMistake, match="gatepost run resume"):
+        hangs.graph.resolve(hangs.calls[0], by="alice", happened=False)
+    owner.change("UPDATE gatepost.effect SET tenant = 'other' WHERE run_id = %s", shop.run())
+    with pytest.raises(UnknownEffect):
+        hangs.graph.resolve(hangs.calls[0], by="alice", happened=False)
 
 
 def test_doubt_takes_no_other_answer(build: Any, shop: Any, provider: Provider) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gatepost import FixedPlan, Plan, RunContext, Step, Workflow, tool
 from gatepost.graph.context import who_acts
-from gatepost.nodes.protocol import LONGEST_PAUSE_SECONDS
+from gatepost.nodes.attempts import LONGEST_PAUSE_SECONDS
 from gatepost.state.errors import InvalidValue
 from gatepost.testing.plugin import GraphFactory
 

@@ -102,10 +102,11 @@ def test_application_role_changes_how_far_things_are_and_never_what_they_are(mig
     changing: dict[str, set[str]] = {}
     for table, column in granted:
         changing.setdefault(table, set()).add(column)
-    assert changing.keys() == {"run", "approval", "effect", "position"}
+    assert changing.keys() == {"run", "approval", "effect", "position", "breaker"}
     assert changing["approval"] == {"status", "closed_at", "taken_seq"}
     assert changing["effect"] >= {"state", "attempts", "epoch", "result", "failure", "finished_at"}
     assert not changing["effect"] & {"key", "run_id", "tenant", "step_id", "tool", "fingerprint", "arguments"}
+    assert not changing["breaker"] & {"tenant", "provider"}
     assert not changing["run"] & {"run_id", "tenant", "root_run_id", "requested_by", "goal", "workflow", "input"}
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
-from datetime import timedelta
-from typing import Any, get_args
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
+import requests
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost import NotDone, Retry
-from gatepost.nodes.failure import RETRIED, classify
-from gatepost.nodes.protocol import pause_seconds
+from gatepost.nodes.attempts import pause_seconds
+from gatepost.nodes.failure import classify
 from gatepost.nodes.tool import InvalidArguments, InvalidResult
 from gatepost.state.errors import InvalidValue
+from gatepost.state.failure import AGAIN, KINDS, REACTIONS, TREATMENTS
 from gatepost.state.step import Failure
 from gatepost.state.values import storable
 
@@ -33,6 +40,107 @@ def status(code: int, headers: dict[str, str] | None = None) -> httpx.HTTPStatus
     )
 
 
+def shaped(module: str, name: str, *bases: str, **attributes: Any) -> Exception:
+    """An error of a library that is not installed here: its name, those of its bases, and what it carries."""
+    kind: type[Exception] = Exception
+    for one in reversed((name, *bases)):
+        kind = type(one, (kind,), {"__module__": module})
+    error = kind("said")
+    for attribute, value in attributes.items():
+        setattr(error, attribute, value)
+    return error
+
+
+def answered(code: int, **headers: str) -> requests.Response:
+    response = requests.Response()
+    response.status_code = code
+    response.headers.update(headers)
+    return response
+
+
+def sql(state: str) -> Exception:
+    return psycopg.errors.lookup(state)("x")
+
+
+def aws(status_code: int, code: str, **headers: str) -> Exception:
+    metadata = {"HTTPStatusCode": status_code, "HTTPHeaders": headers}
+    told = {"Error": {"Code": code}, "ResponseMetadata": metadata}
+    return shaped("botocore.exceptions", "ClientError", response=told)
+
+
+def grpc(name: str) -> Exception:
+    return shaped("grpc._channel", "_InactiveRpcError", "RpcError", code=lambda: SimpleNamespace(name=name))
+
+
+_NEVER_MADE = urllib3.exceptions.NewConnectionError(urllib3.connection.HTTPConnection("provider"), "refused")
+_WRAPPED = urllib3.exceptions.MaxRetryError(urllib3.HTTPConnectionPool("provider"), "/", _NEVER_MADE)
+_HALFWAY = urllib3.exceptions.ProtocolError("Connection aborted.")
+
+SHAPES: list[Any] = [
+    pytest.param(requests.HTTPError(response=answered(429)), "throttled", CERTAIN, id="requests 429"),
+    pytest.param(requests.HTTPError(response=answered(404)), "validation", CERTAIN, id="requests 404"),
+    pytest.param(requests.HTTPError(response=answered(502)), "transient", MAYBE, id="requests 502"),
+    pytest.param(requests.ConnectTimeout(), "transient", CERTAIN, id="requests, nobody answered the door"),
+    pytest.param(requests.ReadTimeout(), "timeout", MAYBE, id="requests, no answer"),
+    pytest.param(requests.ConnectionError(_WRAPPED), "transient", CERTAIN, id="requests, refused"),
+    pytest.param(requests.ConnectionError(_HALFWAY), "transient", MAYBE, id="requests, hung up"),
+    pytest.param(requests.exceptions.InvalidURL("x"), "validation", CERTAIN, id="requests, no URL"),
+    pytest.param(_WRAPPED, "transient", CERTAIN, id="urllib3, refused"),
+    pytest.param(_HALFWAY, "transient", MAYBE, id="urllib3, hung up"),
+    pytest.param(
+        urllib3.exceptions.ReadTimeoutError(urllib3.HTTPConnectionPool("p"), "/", ""),
+        "timeout",
+        MAYBE,
+        id="urllib3, no answer",
+    ),
+    pytest.param(httpx.InvalidURL("x"), "validation", CERTAIN, id="httpx, no URL"),
+    pytest.param(
+        shaped("openai", "RateLimitError", "APIStatusError", status_code=429), "throttled", CERTAIN, id="SDK 429"
+    ),
+    pytest.param(shaped("anthropic", "OverloadedError", status_code=529), "transient", MAYBE, id="SDK 529"),
+    pytest.param(shaped("openai", "AuthenticationError", status_code=401), "auth", CERTAIN, id="SDK 401"),
+    pytest.param(shaped("openai", "APITimeoutError", "APIConnectionError"), "timeout", MAYBE, id="SDK, no answer"),
+    pytest.param(shaped("openai", "APIConnectionError"), "transient", MAYBE, id="SDK, hung up: it repeats by itself"),
+    pytest.param(
+        shaped("stripe", "CardError", http_status=402, code="declined"), "validation", CERTAIN, id="stripe 402"
+    ),
+    pytest.param(shaped("stripe", "APIConnectionError", http_status=None), "transient", MAYBE, id="stripe, hung up"),
+    pytest.param(shaped("aiohttp", "ClientResponseError", status=503), "transient", MAYBE, id="aiohttp 503"),
+    pytest.param(
+        shaped("aiohttp", "ClientConnectorError", "ClientOSError"), "transient", CERTAIN, id="aiohttp, refused"
+    ),
+    pytest.param(shaped("google.api_core", "Conflict", code=409), "transient", MAYBE, id="google 409"),
+    pytest.param(shaped("urllib.error", "HTTPError", code=403), "auth", CERTAIN, id="urllib 403"),
+    pytest.param(shaped("pymongo.errors", "OperationFailure", code=404), "bug", MAYBE, id="a code that is no status"),
+    pytest.param(aws(400, "ThrottlingException"), "throttled", CERTAIN, id="AWS throttles with 400"),
+    pytest.param(aws(400, "ValidationException"), "validation", CERTAIN, id="AWS 400"),
+    pytest.param(aws(500, "InternalError"), "transient", MAYBE, id="AWS 500"),
+    pytest.param(grpc("RESOURCE_EXHAUSTED"), "throttled", CERTAIN, id="gRPC throttles"),
+    pytest.param(grpc("UNAVAILABLE"), "transient", MAYBE, id="gRPC unavailable"),
+    pytest.param(grpc("PERMISSION_DENIED"), "auth", CERTAIN, id="gRPC denies"),
+    pytest.param(grpc("DATA_LOSS"), "bug", MAYBE, id="gRPC, something else"),
+    pytest.param(sql("40001"), "transient", CERTAIN, id="serialization failure: rolled back"),
+    pytest.param(sql("40P01"), "transient", CERTAIN, id="deadlock: rolled back"),
+    pytest.param(sql("40003"), "transient", MAYBE, id="statement completion unknown"),
+    pytest.param(sql("23505"), "validation", CERTAIN, id="unique violation"),
+    pytest.param(sql("42501"), "auth", CERTAIN, id="no privilege"),
+    pytest.param(sql("57014"), "timeout", CERTAIN, id="statement timeout"),
+    pytest.param(sql("57P01"), "transient", MAYBE, id="the server goes down"),
+    pytest.param(sql("42P01"), "bug", MAYBE, id="no such table"),
+    pytest.param(
+        shaped("sqlalchemy.exc", "OperationalError", orig=sql("40001")), "transient", CERTAIN, id="SQLAlchemy"
+    ),
+    pytest.param(ConnectionRefusedError(), "transient", CERTAIN, id="refused"),
+    pytest.param(socket.gaierror(), "transient", CERTAIN, id="no such name"),
+    pytest.param(ssl.SSLCertVerificationError(), "auth", CERTAIN, id="cannot prove who it is"),
+    pytest.param(asyncio.IncompleteReadError(b"", 1), "transient", MAYBE, id="half an answer"),
+    pytest.param(
+        ExceptionGroup("x", [NotDone("x"), TimeoutError()]), "timeout", MAYBE, id="several at once, one a maybe"
+    ),
+    pytest.param(ExceptionGroup("x", [NotDone("x")]), "validation", CERTAIN, id="several at once, all certain"),
+    pytest.param(status(300), "bug", MAYBE, id="300"),
+    pytest.param(status(501), "validation", CERTAIN, id="501"),
+]
 CLASSES: list[Any] = [
     pytest.param(status(400), "validation", CERTAIN, id="400"),
     pytest.param(status(401), "auth", CERTAIN, id="401"),
@@ -73,7 +181,7 @@ CLASSES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "kind", "certain"), CLASSES)
+@pytest.mark.parametrize(("error", "kind", "certain"), [*CLASSES, *SHAPES])
 def test_error_is_of_one_class_and_says_whether_nothing_happened(error: Exception, kind: str, certain: bool) -> None:  # noqa: FBT001
     failure, nothing_happened = classify(error)
     assert (failure.kind, nothing_happened) == (kind, certain)
@@ -81,8 +189,8 @@ def test_error_is_of_one_class_and_says_whether_nothing_happened(error: Exceptio
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
-    assert {"transient", "throttled", "timeout"} == RETRIED
-    assert set(get_args(Failure.model_fields["kind"].annotation)) > RETRIED
+    again = {kind for kind, treatment in TREATMENTS.items() if AGAIN & set(treatment.reactions)}
+    assert again == {"transient", "throttled", "timeout"}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +198,10 @@ def test_only_what_may_pass_is_tried_again() -> None:
     [
         pytest.param("0", 0.0, id="now"),
         pytest.param("30", 30.0, id="seconds"),
-        pytest.param("Sat, 21 Nov 2026 07:28:00 GMT", None, id="a date: the usual pause then"),
+        pytest.param("Sat, 21 Nov 2026 07:28:30 GMT", 30.0, id="a date"),
+        pytest.param("Sat, 21 Nov 2026 07:28:30 -0000", 30.0, id="a date in no zone"),
+        pytest.param("Fri, 20 Nov 2026 07:28:00 GMT", 0.0, id="a date that has passed"),
+        pytest.param("Sat, 99 Nov 2026", None, id="a date that there is not"),
         pytest.param("1.5", None, id="not what RFC 9110 allows"),
         pytest.param("-1", None, id="negative"),
         pytest.param("soon", None, id="a word"),
@@ -99,10 +210,52 @@ def test_only_what_may_pass_is_tried_again() -> None:
         pytest.param("9" * 400, None, id="infinity"),
     ],
 )
-def test_retry_after_is_kept_when_it_is_a_number_of_seconds(header: str, seconds: float | None) -> None:
-    failure, _ = classify(status(429, {"Retry-After": header}))
+def test_retry_after_is_kept_when_it_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
+    failure, _ = classify(status(429, {"Retry-After": header}), now=datetime(2026, 11, 21, 7, 28, tzinfo=UTC))
     assert failure.retry_after == seconds
     json.dumps(failure.plain(), allow_nan=False)
+
+
+def test_a_date_counts_by_the_clock_of_the_provider() -> None:
+    headers = {"Retry-After": "Sat, 21 Nov 2026 07:28:30 GMT", "Date": "Sat, 21 Nov 2026 07:28:20 GMT"}
+    assert classify(status(429, headers))[0].retry_after == 10
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        status(503, {"retry-after": "7"}),
+        requests.HTTPError(response=answered(503, **{"RETRY-AFTER": "7"})),
+        shaped("stripe", "RateLimitError", http_status=429, headers={"Retry-After": "7"}),
+        aws(400, "SlowDown", **{"retry-after": "7"}),
+    ],
+    ids=["httpx", "requests", "headers of its own", "AWS"],
+)
+def test_retry_after_is_found_wherever_a_library_keeps_it(error: Exception) -> None:
+    assert classify(error)[0].retry_after == 7
+
+
+def test_no_wait_is_read_from_an_answer_that_is_not_tried_again() -> None:
+    assert classify(status(404, {"Retry-After": "7"}))[0].retry_after is None
+
+
+class Trap(Exception):
+    @property
+    def response(self) -> None:
+        raise RuntimeError("do not look")
+
+
+def test_error_that_does_not_like_to_be_looked_at_is_a_bug() -> None:
+    assert classify(Trap("x"))[0].kind == "bug"
+
+
+def test_every_class_has_its_treatment_and_every_treatment_an_end() -> None:
+    assert set(TREATMENTS) == set(KINDS)
+    for kind, treatment in TREATMENTS.items():
+        *first, last = treatment.reactions
+        assert set(treatment.reactions) <= set(REACTIONS)
+        assert last not in AGAIN
+        assert set(first) <= (AGAIN if treatment.again else {"escalate"}), kind
 
 
 def test_a_tool_may_say_when_it_may_be_tried_again() -> None:

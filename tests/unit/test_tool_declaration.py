@@ -34,6 +34,7 @@ def lost(name: "Elsewhere") -> None: ...  # type: ignore[name-defined]  # noqa: 
 def shy(_name: str) -> None: ...
 def strange(thing: Nowhere) -> None: ...
 def odd() -> Nowhere: ...  # type: ignore[empty-body]
+async def transacts(ctx: EffectContext) -> None: ...
 def find(ctx: EffectContext, name: str) -> str | None: ...
 
 
@@ -55,7 +56,13 @@ BROKEN: list[Any] = [
     pytest.param(open_ended, {}, "parameter 'names' needs", id="**kwargs"),
     pytest.param(positional, {}, "parameter 'name' needs a name", id="without a name to call it by"),
     pytest.param(plain, {"on_doubt": "lookup"}, "on_doubt='lookup' needs lookup=", id="look-up without a look-up"),
-    pytest.param(plain, {"on_doubt": "transaction"}, "not supported yet; use 'lookup' or 'ask'", id="transaction"),
+    pytest.param(plain, {"on_doubt": "transaction"}, "is for async functions with an EffectContext", id="transaction"),
+    pytest.param(
+        transacts,
+        {"on_doubt": "transaction", "effect": "read"},
+        "functions with an EffectContext that have",
+        id="SQL read",
+    ),
     pytest.param(plain, {"effect": "harmless"}, "'harmless' is none of 'read', 'write', 'irreversible'", id="effect"),
     pytest.param(plain, {"effect": "wrtie"}, "'wrtie' is none of", id="effect with a slip"),
     pytest.param(plain, {"effect": ["write"]}, "['write'] is none of", id="effect that is no text"),

@@ -13,10 +13,24 @@ RETURNING *, (xmax = 0) AS fresh, gatepost.now() AS now;
 -- name: again
 -- Another attempt under the same key, within the time for which the provider remembers it.
 WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
-UPDATE gatepost.effect SET attempts = attempts + 1, attempted_at = gatepost.now(), epoch = %(epoch)s FROM fence
+UPDATE gatepost.effect SET attempts = attempts + 1, attempted_at = gatepost.now(), cleared = false,
+    epoch = %(epoch)s FROM fence
 WHERE key = %(key)s AND state = 'intended'
   AND (%(within)s::interval IS NULL OR gatepost.now() < intended_at + %(within)s::interval)
 RETURNING gatepost.effect.*, false AS fresh, gatepost.now() AS now;
+
+-- name: clear
+-- Every attempt so far certainly did nothing; the next one is announced when it is made.
+WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
+UPDATE gatepost.effect SET cleared = true, failure = %(failure)s, epoch = %(epoch)s FROM fence
+WHERE key = %(key)s AND state = 'intended';
+
+-- name: succeed
+-- It happened in this very transaction.
+WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
+UPDATE gatepost.effect SET state = 'succeeded', result = %(result)s, failure = NULL, epoch = %(epoch)s,
+    finished_at = gatepost.now() FROM fence
+WHERE key = %(key)s AND state = 'intended';
 
 -- name: get
 -- One effect by its key.
@@ -25,3 +39,29 @@ SELECT *, false AS fresh, gatepost.now() AS now FROM gatepost.effect WHERE key =
 -- name: list
 -- The effects of a run, oldest first.
 SELECT * FROM gatepost.effect WHERE run_id = %(run_id)s ORDER BY intended_at, key;
+
+-- name: find
+-- Effects whose key starts so.
+SELECT key FROM gatepost.effect WHERE tenant = %(tenant)s AND starts_with(key, %(prefix)s)
+ORDER BY (key = %(prefix)s) DESC, key LIMIT 6;
+
+-- name: page
+-- A page of effects, newest first.
+SELECT * FROM gatepost.effect
+WHERE tenant = %(tenant)s
+  AND (%(states)s::text[] IS NULL OR state::text = ANY(%(states)s))
+  AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+ORDER BY intended_at DESC, key
+LIMIT %(limit)s;
+
+-- name: one
+-- One effect of the tenant, with who moves its run and the last question about it.
+SELECT e.*, r.workflow, r.goal, r.status AS run_status, r.owner, r.lease_expires_at > gatepost.now() AS owned,
+       q.approval_id AS question, q.status AS question_status
+FROM gatepost.effect e JOIN gatepost.run r USING (run_id)
+LEFT JOIN LATERAL (
+    SELECT a.approval_id, a.status FROM gatepost.approval a
+    WHERE a.run_id = e.run_id AND a.request ->> 'effect_key' = e.key
+    ORDER BY a.opened_at DESC, a.approval_id LIMIT 1
+) q ON true
+WHERE e.key = %(key)s AND e.tenant = %(tenant)s;

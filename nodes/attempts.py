@@ -1,0 +1,278 @@
+"""The attempts at one call: made, waited between, and made again where that may help and may not harm.
+
+Invariant: an attempt whose end nobody saw is resolved the way its tool declares before anything
+else happens, and a later "no" does not speak for it. Attempts are counted in the ledger, so a crash
+resets nothing; a call that takes its process with it again and again is not made for ever.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import anyio
+from pydantic import JsonValue
+
+from gatepost.checkpointing.ledger import Entry
+from gatepost.nodes.failure import classify
+from gatepost.nodes.outcome import Outcome, failed, recorded, succeeded, unknown
+from gatepost.nodes.tool import AnyTool, EffectContext, Retry
+from gatepost.nodes.visit import Visit
+from gatepost.state import crash
+from gatepost.state.effect import OnDoubt
+from gatepost.state.errors import LostRun
+from gatepost.state.status import EffectState
+from gatepost.state.step import Failure
+
+LONGEST_PAUSE_SECONDS = 60.0
+"""Whatever is waited for longer than this is not waited for here: the wait would hold the run's lease all the time."""
+CUT_OFFS = 3
+"""How often a call is made again beyond its declared attempts because its process died in it; then a person looks."""
+_SLICE_SECONDS = 1.0
+"""How often a wait looks whether the run is still ours, and what the database's clock says."""
+_NO_TIME = timedelta(0)
+
+
+class Attempts:
+    """The attempts at one call, until it is known how it ended, or until somebody else has to find out.
+
+    Args:
+        visit: the held run.
+        tool: what is called.
+        args: plain, as they were judged.
+        context: told to the tool.
+        entry: the call's row in the ledger; None for a read, which has none.
+    """
+
+    def __init__(
+        self,
+        visit: Visit,
+        tool: AnyTool,
+        args: Mapping[str, JsonValue],
+        *,
+        context: EffectContext,
+        entry: Entry | None,
+    ) -> None:
+        self._visit = visit
+        self._tool = tool
+        self._args = args
+        self._context = context
+        self._entry = entry
+        self._number = 1 if entry is None else entry.attempts
+        self._doubt = None if entry is None or entry.fresh or entry.cleared else _cut_off(tool, entry)
+        """An attempt whose end nobody saw, this one's or an earlier one's."""
+        self._clock = (visit.session.now if entry is None else entry.now, time.monotonic())
+        begun = visit.session.now if entry is None else entry.intended_at
+        self._ends_at = None if tool.step_timeout is None else begun + tool.step_timeout
+
+    async def run(self) -> Outcome:
+        """Attempt it until it is known how it ended."""
+        if self._entry is not None and not self._entry.fresh and (known := await self._come_back()):
+            return known
+        while True:
+            self._visit.session.check()
+            failure, certain, outcome = await self._attempt()
+            if failure is None:
+                return outcome
+            if not certain and self._entry is not None:
+                self._doubt = failure
+            pause = pause_seconds(self._tool.retry, self._number, failure, self._dice())
+            again = (
+                "retry" in self._visit.reactions(self._tool, failure.kind)
+                and self._number < self._tool.retry.attempts
+                and pause <= LONGEST_PAUSE_SECONDS
+                and self._time_for(pause)
+            )
+            if self._doubt is not None and (known := await self._resolve(again=again)):
+                return known
+            if not again:
+                return failed(failure)
+            if known := await self._next(pause, failure):
+                return known
+
+    async def _attempt(self) -> tuple[Failure | None, bool, Outcome]:
+        context = replace(self._context, attempt=self._number)
+        left = None if self._ends_at is None else max(_NO_TIME, self._ends_at - self._now())
+        undo = "undo." if context.undoes else ""
+        crash.here(f"{undo}call.before")
+        try:
+            if self._entry is not None and self._tool.on_doubt is OnDoubt.TRANSACTION:
+                return None, True, await self._transact(context, left)
+            outcome = succeeded(self._tool, await self._tool.call(context, self._args, within=left))
+        except LostRun:
+            raise
+        except Exception as error:  # noqa: BLE001 (a tool may raise anything; it becomes state)
+            failure, certain = classify(error)
+            crash.here(f"{undo}call.failed")
+            if self._tool.on_doubt is OnDoubt.TRANSACTION:
+                return await self._rolled_back(failure)
+            return failure, certain, unknown(failure)
+        crash.here(f"{undo}call.after")
+        return None, True, outcome
+
+    async def _transact(self, context: EffectContext, left: timedelta | None) -> Outcome:
+        """The effect is SQL in our database: it happens with its own result, or not at all."""
+        assert self._entry is not None
+        undo = "undo." if context.undoes else ""
+        async with self._visit.equipment.ledger.transaction(self._visit.session, self._entry.key) as transaction:
+            inside = replace(context, connection=transaction.connection)
+            outcome = succeeded(self._tool, await self._tool.call(inside, self._args, within=left))
+            await transaction.record(outcome.result)
+            crash.here(f"{undo}transaction.before")
+        crash.here(f"{undo}transaction.after")
+        return outcome
+
+    async def _rolled_back(self, failure: Failure) -> tuple[Failure | None, bool, Outcome]:
+        """Nothing happened, unless the error came from a COMMIT whose answer was lost: the ledger says."""
+        if self._entry is None:
+            return failure, True, failed(failure)
+        entry = await self._read()
+        if entry.state is EffectState.INTENDED:
+            return failure, True, failed(failure)
+        return None, True, recorded(self._tool, entry)
+
+    async def _come_back(self) -> Outcome | None:
+        """Go on with a call that an earlier process announced; an outcome where none may be made any more."""
+        assert self._entry is not None
+        in_time = self._time_for(0)
+        if self._doubt is not None and (known := await self._resolve(again=in_time)):
+            return known
+        if not in_time:
+            return failed(
+                Failure(kind="timeout", message=f"{self._tool.name} did not get done within its step_timeout")
+            )
+        if self._number >= self._tool.retry.attempts + CUT_OFFS:
+            message = (
+                f"{self._tool.name} was cut off in each of {self._number} attempts: it may be what ends its process"
+            )
+            failure = Failure(kind="poison", message=f"{message} (key {self._entry.key})")
+            return failed(failure) if self._doubt is None else unknown(failure)
+        return await self._announce()
+
+    async def _next(self, pause: float, failure: Failure) -> Outcome | None:
+        """Wait, and announce the next attempt. What died in the wait leaves no doubt where there was none."""
+        if self._entry is not None and self._doubt is None:
+            await self._visit.equipment.ledger.clear(self._visit.session, self._entry.key, failure)
+        crash.here("pause")
+        await self._pause(pause)
+        return await self._announce()
+
+    async def _resolve(self, *, again: bool) -> Outcome | None:
+        """What became of an attempt whose end nobody saw; None: it does no harm to go on."""
+        assert self._doubt is not None
+        match self._tool.on_doubt:
+            case OnDoubt.RETRY if again:
+                return None
+            case OnDoubt.TRANSACTION:
+                self._doubt = None  # had it committed, its result would be recorded
+                return None
+            case OnDoubt.LOOKUP:
+                return await self._look_up()
+            case _:
+                return unknown(self._doubt)
+
+    async def _look_up(self) -> Outcome | None:
+        """Ask the provider: a yes counts at once, a no only when the last request can no longer arrive."""
+        assert self._tool.settle is not None
+        entry = await self._read()
+        arrives_until = entry.attempted_at + self._tool.timeout + self._tool.settle
+        found = await self._ask()
+        if isinstance(found, Outcome):
+            return found
+        left = (arrives_until - entry.now).total_seconds()
+        if left > LONGEST_PAUSE_SECONDS:
+            return unknown(
+                Failure(
+                    kind="in_doubt",
+                    message=f"a look-up of {self._tool.name} found nothing, which proves nothing before "
+                    f"{arrives_until.isoformat(timespec='seconds')}: the request may still arrive (key {entry.key})",
+                )
+            )
+        if left > 0:
+            await self._until(arrives_until)
+            found = await self._ask()
+        if found is None:
+            self._doubt = None  # it did not happen, and will not
+            return None
+        return found if isinstance(found, Outcome) else unknown(found)
+
+    async def _ask(self) -> Outcome | Failure | None:
+        """What the look-up found: the result; None for nothing; a failure where it could not be asked."""
+        crash.here("lookup.before")
+        try:
+            found = await self._tool.look_up(self._context, self._args)
+            return None if found is None else succeeded(self._tool, found)
+        except LostRun:
+            raise
+        except Exception as error:  # noqa: BLE001 (a tool may raise anything; it becomes state)
+            failure, _ = classify(error)
+            return failure.model_copy(update={"message": f"the look-up failed: {failure.message}"})
+
+    async def _announce(self) -> Outcome | None:
+        """Count another attempt before it is made; an outcome where none may be made any more."""
+        if self._entry is None:
+            self._number += 1
+            return None
+        window = self._tool.window
+        within = None if window is None or self._doubt is None else window - self._tool.timeout
+        entry = await self._visit.equipment.ledger.again(self._visit.session, self._entry.key, within=within)
+        if entry is not None:
+            self._number, self._clock = entry.attempts, (entry.now, time.monotonic())
+            return None
+        entry = await self._read()
+        if entry.state is not EffectState.INTENDED:
+            return recorded(self._tool, entry)
+        return unknown(
+            Failure(
+                kind="in_doubt",
+                message=f"{self._tool.name} was first called at {entry.intended_at.isoformat(timespec='seconds')}, and "
+                f"its provider remembers a key for {window} only: another call could be another effect "
+                f"(key {entry.key})",
+            )
+        )
+
+    async def _read(self) -> Entry:
+        assert self._entry is not None
+        entry = await self._visit.equipment.ledger.get(self._entry.key)
+        assert entry is not None
+        return entry
+
+    async def _until(self, moment: datetime) -> None:
+        """Wait until the database's clock says so; the heartbeat keeps the lease meanwhile."""
+        while (left := (moment - (await self._read()).now).total_seconds()) > 0:
+            await self._pause(min(left, _SLICE_SECONDS))
+
+    async def _pause(self, seconds: float) -> None:
+        while seconds > 0:
+            await anyio.sleep(min(seconds, _SLICE_SECONDS))
+            self._visit.session.check()
+            seconds -= _SLICE_SECONDS
+
+    def _now(self) -> datetime:
+        """Database time, as last read and gone on since."""
+        then, at = self._clock
+        return then + timedelta(seconds=time.monotonic() - at)
+
+    def _time_for(self, pause: float) -> bool:
+        return self._ends_at is None or self._now() + timedelta(seconds=pause) < self._ends_at
+
+    def _dice(self) -> random.Random:
+        return random.Random(self._context.seed + self._number)
+
+
+def pause_seconds(retry: Retry, attempt: int, failure: Failure, dice: random.Random) -> float:
+    """How long to wait before the next attempt: what the provider asks, else doubled each time with jitter."""
+    if failure.retry_after is not None:
+        return failure.retry_after
+    longest: float = min(retry.longest.total_seconds(), retry.first.total_seconds() * 2 ** min(attempt - 1, 60))
+    return longest * dice.uniform(0.5, 1.0)
+
+
+def _cut_off(tool: AnyTool, entry: Entry) -> Failure:
+    return Failure(
+        kind="in_doubt",
+        message=f"an earlier attempt of {tool.name} was cut off after it was announced (key {entry.key})",
+    )

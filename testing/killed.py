@@ -1,0 +1,281 @@
+"""Killing a workflow everywhere: it is run once for each instant that it passes, dies there as by `kill -9`, and is
+finished by another process.
+
+An instant is a transition or a step of the effect protocol (`gatepost.state.crash`), the first time it is passed,
+the second, and so on. Workers are forks of one process that has imported everything and started nothing, so that
+an instant costs a fork and not an interpreter; they die for real.
+
+    def test_survives(gatepost_killed_everywhere):
+        killed = gatepost_killed_everywhere("shop:WORKFLOW", goal="charge ada")
+        assert_survived(killed, booked=lambda key: books.count(key))
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langgraph.types import Command
+
+from gatepost.checkpointing.open import open_checkpointer
+from gatepost.checkpointing.runs import Lease
+from gatepost.graph.build import build_graph
+from gatepost.nodes.policy import Policy
+from gatepost.nodes.workflow import Workflow
+from gatepost.state import crash
+from gatepost.state.approval import ApprovalRequest
+from gatepost.state.status import RUN_FINAL, EffectState, RunStatus
+from gatepost.testing.database import DatabaseClock
+
+if TYPE_CHECKING:
+    from gatepost.graph.compiled import GatepostGraph
+
+TTL = timedelta(seconds=2)
+_KNOWN = (EffectState.SUCCEEDED, EffectState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What is run, and killed."""
+
+    workflow: str
+    """`module:ATTRIBUTE`, as the processes import it."""
+    goal: str
+    database: str
+    input: Mapping[str, Any] = field(default_factory=dict)
+    answer: str = ""
+    """`module:FUNCTION` that answers what is asked, or gives None to leave it; by default actions are approved."""
+    policy: str = ""
+    """Cedar text; empty for the default one."""
+    instants: Sequence[str] = ()
+    """Where to kill (`intent.after`, or `intent.after:2` for its second time); empty for everywhere."""
+    prefix: str = "killed"
+    """Of the runs' ids."""
+    later: float = TTL.total_seconds()
+    """Seconds after which they are gone on with, by the database's clock; at least a lease's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """What became of a run that was killed."""
+
+    instant: str
+    """Where; empty for the run that was left alone."""
+    run: str
+    killed: bool
+    """Whether it came by there."""
+    status: str
+    asked: Sequence[str] = ()
+    """What was asked of people after it had gone on: `action`, `doubt`, `undo doubt`, …"""
+    effects: Sequence[Mapping[str, Any]] = ()
+    """Its ledger: `key`, `step`, `purpose`, `state` and `attempts` of each effect."""
+    error: str = ""
+    """Why it could not go on, if it could not."""
+
+
+def kill_everywhere(script: Script, *, folder: Path | None = None, timeout: float = 600) -> list[Killed]:
+    """Run the script once for each instant, in processes of their own, and say what became of each run.
+
+    Args:
+        script: what is run.
+        folder: where the processes work, and from where they import; by default here.
+        timeout: seconds for all of it.
+
+    Raises:
+        CalledProcessError: the processes could not be started; their own words are on stderr.
+    """
+    here = str(folder or Path.cwd())
+    path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-m", "gatepost.testing.killed"],
+        input=json.dumps(asdict(script)),
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": path, "GATEPOST_DATABASE_URL": script.database},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=timeout,
+    )
+    return [Killed(**json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def assert_survived(killed: Iterable[Killed], *, booked: Callable[[str], int] | None = None) -> None:
+    """Check that every run was killed, came to its end, and knows what became of each of its effects.
+
+    Args:
+        killed: from `kill_everywhere`.
+        booked: how often the provider has booked an idempotency key, by its own books: at most once each, and
+            exactly once where the ledger says that it happened.
+
+    Raises:
+        AssertionError: names every run that did not survive, and why.
+    """
+    wrong = [f"{one.instant or 'not killed'} ({one.run}): {why}" for one in killed for why in _harm(one, booked)]
+    if wrong:
+        raise AssertionError("\n".join(["these did not survive:", *wrong]))
+
+
+def _harm(one: Killed, booked: Callable[[str], int] | None) -> Iterable[str]:
+    if one.instant and not one.killed:
+        yield "it never came by there"
+    if one.error:
+        yield one.error
+    elif RunStatus(one.status) not in RUN_FINAL:
+        yield f"it did not come to its end, and is {one.status}"
+    for effect in one.effects:
+        if effect["state"] not in _KNOWN:
+            yield f"nobody knows what became of {effect['step']} ({effect['state']})"
+        if booked is None:
+            continue
+        times = booked(effect["key"])
+        if times > 1 or (times == 0 and effect["state"] == EffectState.SUCCEEDED):
+            yield f"{effect['step']} ({effect['purpose']}) is {effect['state']}, and was booked {times} times"
+
+
+# the processes
+
+
+def main() -> None:
+    """Run what is described on standard input; one line of JSON for each run."""
+    script = Script(**json.load(sys.stdin))
+    work = _Work(script)
+    clock = DatabaseClock(script.database)
+    passed = work.left_alone()
+    instants = list(script.instants) or numbered(passed)
+    runs = {f"{script.prefix}-{number}": instant for number, instant in enumerate(instants, start=1)}
+    killed = {run for run, instant in runs.items() if work.kill(run, instant)}
+    clock.shift(timedelta(seconds=script.later))  # the leases of the dead run out
+    work.finish(runs, killed)
+
+
+class _Work:
+    """What a fork does. The parent imports, and nothing else."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._workflows = _workflows(script.workflow)
+        self._policy = Policy(script.policy) if script.policy else None
+        self._answer: Callable[[ApprovalRequest], Any] = _imported(script.answer) if script.answer else _approve
+
+    def left_alone(self) -> list[str]:
+        """The instants that a run passes when nobody kills it."""
+        reader, writer = os.pipe()
+
+        def work() -> None:
+            fate = crash.Fate(passed=[])
+            crash.meet(fate)
+            self._drive(self._graph(), self._script.prefix)
+            os.write(writer, json.dumps(fate.passed).encode())
+
+        forked(work)
+        os.close(writer)
+        with os.fdopen(reader) as told:
+            return list(json.loads(told.read()))
+
+    def kill(self, run: str, instant: str) -> bool:
+        """Run until the instant, and die there; whether it came by."""
+
+        def work() -> None:
+            crash.meet(crash.Fate.at(instant))
+            self._drive(self._graph(), run)
+
+        return forked(work, may_die=True) != 0
+
+    def finish(self, runs: Mapping[str, str], killed: set[str]) -> None:
+        """Go on with every run, in one process, and tell what became of it."""
+
+        def work() -> None:
+            graph = self._graph()
+            for run, instant in {self._script.prefix: "", **runs}.items():
+                told = self._told(graph, run, instant, killed=run in killed)
+                sys.stdout.write(json.dumps(asdict(told)) + "\n")
+                sys.stdout.flush()
+
+        forked(work)
+
+    def _graph(self) -> GatepostGraph:
+        checkpointer = open_checkpointer(self._script.database, lease=Lease(ttl=TTL), migrate=False)
+        return build_graph(self._workflows, checkpointer, policy=self._policy)
+
+    def _told(self, graph: GatepostGraph, run: str, instant: str, *, killed: bool) -> Killed:
+        try:
+            status, asked = self._drive(graph, run)
+            error = ""
+        except Exception as raised:  # noqa: BLE001 (whatever it is, it is what the test wants to know)
+            status, asked, error = "", [], f"{type(raised).__name__}: {raised}"
+        rows = graph.saver.bridge.run(graph.saver.history.effects(run))
+        effects = [
+            {
+                "key": row["key"],
+                "step": row["step_id"],
+                **{name: row[name] for name in ("purpose", "state", "attempts")},
+            }
+            for row in rows
+        ]
+        return Killed(instant, run, killed, status, asked, effects, error)
+
+    def _drive(self, graph: GatepostGraph, run: str) -> tuple[str, list[str]]:
+        """Start the run, or go on with it, and answer what is asked, as far as it is answered."""
+        config: Any = {"configurable": {"thread_id": run}}
+        asked: list[str] = []
+        result = graph.invoke({"goal": self._script.goal, "input": dict(self._script.input)}, config)
+        while (question := result["approval"]) is not None and (answer := self._answer(question)) is not None:
+            asked.append(question.kind if question.purpose == "run" else f"undo {question.kind}")
+            result = graph.invoke(Command(resume=answer), config)
+        return result["status"], asked
+
+
+def _approve(asked: ApprovalRequest) -> Mapping[str, Any] | None:
+    return asked.approve(by="somebody") if asked.kind == "action" else None
+
+
+def numbered(passed: Iterable[str]) -> list[str]:
+    """Each instant, with how often it was passed until then."""
+    seen: Counter[str] = Counter()
+    found = []
+    for point in passed:
+        seen[point] += 1
+        found.append(point if seen[point] == 1 else f"{point}:{seen[point]}")
+    return found
+
+
+def _workflows(named: str) -> list[Workflow]:
+    found = _imported(named)
+    return [found] if isinstance(found, Workflow) else list(found)
+
+
+def _imported(named: str) -> Any:
+    module, _, attribute = named.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def forked(work: Callable[[], None], *, may_die: bool = False) -> int:
+    """Do it in a fork; its exit status, minus the signal where one killed it."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:  # noqa: BLE001 (a fork must not go on as its parent)
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status != 0 and not (may_die and status == -signal.SIGKILL):
+        sys.exit(f"a process ended with {status}")
+    return status
+
+
+if __name__ == "__main__":
+    main()
