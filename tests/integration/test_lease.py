@@ -132,7 +132,7 @@ def test_a_zombie_notices_by_its_heartbeat_and_stops(
     with pytest.raises(LostRun, match="another owner"):
         build([workflow]).invoke({"goal": "w"}, shop.config())
     assert after == []
-    assert owner.steps(shop.run()) == {"overtaken": "running"}
+    assert owner.steps(shop.run()) == {"overtaken": "running", "next": "ready"}
     assert owner.run(shop.run())["owner"] == "a dead one"
 
 
