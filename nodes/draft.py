@@ -37,18 +37,27 @@ class Draft:
         self.visit.session.stage_step(self.visit.task, record)
 
     def update(self) -> dict[str, Any]:
-        """The visit's update of the channels."""
-        return {
-            "signals": None,
-            "planning": self.planning,
-            "ending": self.ending,
-            "frontier": _changes(self.state.get("frontier", {}), self.frontier),
-            "approvals": _changes(self.state.get("approvals", {}), self.approvals),
+        """The visit's update of the channels; those that stay as they are cost nothing."""
+        before = self.state
+        update: dict[str, Any] = {
+            "frontier": _changes(before.get("frontier", {}), self.frontier),
+            "approvals": _changes(before.get("approvals", {}), self.approvals),
             "responses": self.responses,
             "counters": self.counters,
-            "status": self.visit.session.status.value,
         }
+        update = {channel: change for channel, change in update.items() if change}
+        if before.get("signals"):
+            update["signals"] = None
+        for channel, value in (
+            ("planning", self.planning),
+            ("ending", self.ending),
+            ("status", self.visit.session.status.value),
+        ):
+            if before.get(channel) != value:
+                update[channel] = value
+        return update
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    return {**dict.fromkeys(before.keys() - after.keys()), **after}
+    changed = {name: value for name, value in after.items() if before.get(name) != value}
+    return {**dict.fromkeys(before.keys() - after.keys()), **changed}

@@ -237,7 +237,7 @@ def test_neither_a_failure_nor_a_wanted_plan_beside_it_ends_a_run_that_is_in_dou
     run.went("b", StepStatus.FAILED, reason="broken")
     run.went("c", StepStatus.SUCCEEDED)
     assert run.gate({"kind": "replan", "step": "c", "text": "new facts"}) == "approval"
-    assert run.state["planning"] is None
+    assert run.state.get("planning") is None
     assert run.session.status is RunStatus.BLOCKED
     assert run.gate(run.answer(run.asked().happened(by="alice", result="paid"))) == "finalizer"
 
