@@ -18,6 +18,7 @@ from tests.acceptance.processes import wait_until
 from gatepost import Decision, open_checkpointer
 from gatepost.checkpointing.address import connect, resolve
 from gatepost.checkpointing.embedded import ensure_server, stop_server
+from gatepost.checkpointing.orders import Orders
 from gatepost.testing import Database
 from gatepost.testing.plugin import LEASE
 
@@ -114,14 +115,15 @@ def test_an_answer_that_came_before_the_run_was_blocked_outlives_its_owner(
 
 def test_a_run_whose_worker_is_dead_is_cancelled(fleet: Fleet) -> None:
     fleet.admit("linger", "r1")
-    with fleet.hire() as dying, fleet.hire() as other:
+    orders = Orders(fleet.checkpointer.pools)
+    with fleet.hire() as dying:
         fleet.until_called()
-        dead, alive = (dying, other) if f":{dying.process.pid}:" in fleet.run("r1")["owner"] else (other, dying)
-        dead.kill()
-        told = fleet.cli("run", "cancel", "r1", "--reason", "no more", "--as", "olga")
-        assert (told.returncode, "r1 is told to stop: " in told.stdout) == (0, True), told
+        dying.kill()
+    told = fleet.checkpointer.bridge.run(orders.give("cancel", "r1", "local", actor="olga", why="no more"))
+    assert f":{dying.process.pid}:" in str(told.owner), "its lease still runs, so it is told, and cannot obey"
+    with fleet.hire() as other:
         fleet.until("r1", "cancelled")
-        assert alive.process.poll() is None
+        assert other.process.poll() is None
     assert len(fleet.attempts()) == 1, "the dead one's call was made again"
     assert {row["state"] for row in fleet.rows("SELECT state FROM gatepost.effect")} == {"in_doubt"}
     assert fleet.rows("SELECT * FROM gatepost.next_mover") == []
