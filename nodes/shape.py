@@ -143,7 +143,7 @@ def _headers(error: BaseException) -> dict[str, str]:
     else:
         found = getattr(response, "headers", None)
     found = found if found is not None else getattr(error, "headers", None)
-    pairs: Any = found.items() if hasattr(found, "items") else ()
+    pairs: Any = getattr(found, "items", tuple)()
     return {str(name).lower(): str(value).strip() for name, value in pairs}
 
 
