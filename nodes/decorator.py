@@ -59,6 +59,7 @@ def tool(
     compensate: Tool[..., Any] | None = ...,
     on_failure: OnFailure = ...,
     step_timeout: timedelta | None = ...,
+    provider: str | None = ...,
 ) -> Declaring: ...
 def tool(
     function: Callable[..., Any] | BaseTool | None = None,
@@ -77,6 +78,7 @@ def tool(
     compensate: Tool[..., Any] | None = None,
     on_failure: OnFailure = _AS_THE_TABLE_SAYS,
     step_timeout: timedelta | None = None,
+    provider: str | None = None,
 ) -> Any:
     """Declare a function as a tool.
 
@@ -104,6 +106,8 @@ def tool(
         on_failure: what is done about a class of failure: `retry`, `park`, `replan`, `compensate`, `escalate` or
             `fail`, or several in turn: `{"auth": "escalate", "bug": ("retry", "fail")}`.
         step_timeout: of all attempts together, from the first; none begins after it.
+        provider: who is called, by any name. When it fails several times in a row, or asks for fewer calls, all
+            workers leave it alone for a while, and then let one call through to see.
 
     Raises:
         ToolMistake: the declaration cannot work; says why.
@@ -126,6 +130,7 @@ def tool(
             compensate=compensate,
             on_failure=on_failure,
             step_timeout=step_timeout,
+            provider=provider,
         )
 
     return declare if function is None else declare(function)
@@ -197,8 +202,8 @@ def _check_kinds(name: str, declared: dict[str, Any]) -> None:
             raise ToolMistake(f"tool {name!r}: {setting}={value!r} is no length of time: timedelta(seconds=30).")
     if not isinstance(declared["retry"], Retry):
         raise ToolMistake(f"tool {name!r}: retry={declared['retry']!r} is no Retry: Retry(attempts=3).")
-    for setting in ("version", "label"):
-        if not isinstance(declared[setting], str) and not (setting == "label" and declared[setting] is None):
+    for setting in ("version", "label", "provider"):
+        if not isinstance(declared[setting], str) and not (setting != "version" and declared[setting] is None):
             raise ToolMistake(f"tool {name!r}: {setting}={declared[setting]!r} is no text.")
 
 
