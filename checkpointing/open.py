@@ -8,6 +8,7 @@ from typing import Self
 
 from gatepost.checkpointing.address import Address, resolve
 from gatepost.checkpointing.approvals import Approvals
+from gatepost.checkpointing.breakers import Breakers
 from gatepost.checkpointing.bridge import Bridge
 from gatepost.checkpointing.heart import Heart
 from gatepost.checkpointing.history import History
@@ -38,6 +39,7 @@ class Checkpointer(GatepostSaver):
         self.runs = Runs(self.pools, self.history, lease=lease, heart=self.heart)
         self.approvals = Approvals(self.pools)
         self.ledger = Ledger(self.pools)
+        self.breakers = Breakers(self.pools)
         atexit.register(self.close)
 
     def close(self) -> None:

@@ -71,6 +71,7 @@ def build_graph(
         policy=policy or Policy.default(),
         ledger=checkpointer.ledger,
         approvals=checkpointer.approvals,
+        breakers=checkpointer.breakers,
     )
     _fitting(equipment.catalog)
     compiled = _builder(equipment).compile(checkpointer=checkpointer, interrupt_before=list(GATES), name="gatepost")

@@ -2,7 +2,7 @@
 
 Invariant: the gate is the only router and the only join; a lone executor may go on to the next step
 of its chain, and nowhere else. The order of the rules is the order of the file: work that may run
-goes first, a person is waited for last.
+goes first, a person or a time is waited for last. For both the run pauses in front of the approval.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def route(state: RunState) -> list[Send] | Room:
     if running := [entry for entry in frontier.values() if entry["status"] == StepStatus.RUNNING]:
         return [Send("executor", entry) for entry in running]
     ending = state.get("ending")
-    if state.get("approvals") and (ending or not state.get("planning")):
+    waits = state.get("approvals") or any(entry["status"] == StepStatus.WAITING for entry in frontier.values())
+    if waits and (ending or not state.get("planning")):
         return "approval"
     if ending:
         return "compensator" if ending.get("compensate") else "finalizer"

@@ -1,4 +1,5 @@
-"""The approval node: reads what people have answered, and pauses only while nobody has.
+"""The approval node: reads what people have answered, and pauses only while nobody has. The run pauses in front of it
+while a step waits for a time, too; then it leads back to the gate, which looks at the time.
 
 Invariant: it has no effects and trusts nothing but the rows. The value that LangGraph resumes it
 with is never an answer; answers are committed before the engine is entered, so a crash between
@@ -16,7 +17,7 @@ from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.channels import RunState
 from gatepost.state.errors import InvalidDecision
-from gatepost.state.status import ApprovalStatus
+from gatepost.state.status import ApprovalStatus, StepStatus
 
 
 async def approval(state: RunState, visit: Visit) -> dict[str, Any]:
@@ -24,6 +25,8 @@ async def approval(state: RunState, visit: Visit) -> dict[str, Any]:
     asked = state.get("approvals", {})
     if answers := await _answers(visit, asked):
         return _tell(visit, answers)
+    if any(entry["status"] == StepStatus.WAITING for entry in state.get("frontier", {}).values()):
+        return {"signals": []}  # somebody came because it was time; the gate looks at that, and leads back here
     oldest = ApprovalRequest.model_validate(next(iter(asked.values())))
     interrupt(oldest.payload(), response_schema=Decision)
     if answers := await _answers(visit, asked):

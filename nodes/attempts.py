@@ -18,7 +18,8 @@ from pydantic import JsonValue
 
 from gatepost.checkpointing.ledger import Entry
 from gatepost.nodes.failure import classify
-from gatepost.nodes.outcome import Outcome, failed, recorded, succeeded, unknown
+from gatepost.nodes.outcome import Outcome, failed, parked, recorded, succeeded, unknown
+from gatepost.nodes.passage import Provider
 from gatepost.nodes.tool import AnyTool, EffectContext, Retry
 from gatepost.nodes.visit import Visit
 from gatepost.state import crash
@@ -28,7 +29,7 @@ from gatepost.state.status import EffectState
 from gatepost.state.step import Failure
 
 LONGEST_PAUSE_SECONDS = 60.0
-"""Whatever is waited for longer than this is not waited for here: the wait would hold the run's lease all the time."""
+"""Whatever takes longer is not waited for here, under the run's lease: the run is parked, and nobody holds it."""
 CUT_OFFS = 3
 """How often a call is made again beyond its declared attempts because its process died in it; then a person looks."""
 _SLICE_SECONDS = 1.0
@@ -44,7 +45,7 @@ class Attempts:
         tool: what is called.
         args: plain, as they were judged.
         context: told to the tool.
-        entry: the call's row in the ledger; None for a read, which has none.
+        attempts: made before, where no ledger counts them.
     """
 
     def __init__(
@@ -54,46 +55,80 @@ class Attempts:
         args: Mapping[str, JsonValue],
         *,
         context: EffectContext,
-        entry: Entry | None,
+        attempts: int = 0,
     ) -> None:
         self._visit = visit
         self._tool = tool
         self._args = args
         self._context = context
-        self._entry = entry
-        self._number = 1 if entry is None else entry.attempts
-        self._doubt = None if entry is None or entry.fresh or entry.cleared else _cut_off(tool, entry)
+        self._provider = Provider(visit, tool)
+        self._entry: Entry | None = None
+        self._made = attempts
+        self._number = attempts + 1
+        self._doubt: Failure | None = None
         """An attempt whose end nobody saw, this one's or an earlier one's."""
-        self._clock = (visit.session.now if entry is None else entry.now, time.monotonic())
-        begun = visit.session.now if entry is None else entry.intended_at
-        self._ends_at = None if tool.step_timeout is None else begun + tool.step_timeout
+        self._clock = (visit.session.now, time.monotonic())
+        self._begun = visit.session.now
 
-    async def run(self) -> Outcome:
-        """Attempt it until it is known how it ended."""
-        if self._entry is not None and not self._entry.fresh and (known := await self._come_back()):
-            return known
+    async def let_through(self) -> Outcome | None:
+        """Wait while nobody calls the provider; an outcome where that is too long to be waited for here."""
+        waited = 0.0
+        while (closed := await self._provider.closed()) is not None:
+            assert closed.retry_after is not None
+            if waited + closed.retry_after > LONGEST_PAUSE_SECONDS:
+                return self._later(closed.retry_after, closed)
+            await self._pause(pause := min(closed.retry_after, _SLICE_SECONDS))
+            waited += pause
+        return None
+
+    async def run(self, entry: Entry | None = None) -> Outcome:
+        """Attempt it until it is known how it ended, or until it has to wait for long.
+
+        Args:
+            entry: its row in the ledger; None for a read, which has none.
+        """
+        if entry is not None:
+            self._take_up(entry)
+            if not entry.fresh and (known := await self._come_back()):
+                return known
         while True:
             self._visit.session.check()
             failure, certain, outcome = await self._attempt()
+            await self._provider.answered(failure)
             if failure is None:
                 return outcome
             if not certain and self._entry is not None:
                 self._doubt = failure
             pause = pause_seconds(self._tool.retry, self._number, failure, self._dice())
-            again = (
-                "retry" in self._visit.reactions(self._tool, failure.kind)
-                and self._number < self._tool.retry.attempts
-                and pause <= LONGEST_PAUSE_SECONDS
-                and self._time_for(pause)
-            )
+            reactions = self._visit.reactions(self._tool, failure.kind)
+            here = "retry" in reactions and pause <= LONGEST_PAUSE_SECONDS
+            left = self._number < self._tool.retry.attempts and self._time_for(pause)
+            again = left and (here or "park" in reactions)
             if self._doubt is not None and (known := await self._resolve(again=again)):
                 return known
             if not again:
                 return failed(failure)
-            if known := await self._next(pause, failure):
+            if known := await self._next(pause, failure, here=here):
                 return known
 
+    def _take_up(self, entry: Entry) -> None:
+        self._entry = entry
+        self._number = entry.attempts
+        self._clock = (entry.now, time.monotonic())
+        self._begun = entry.intended_at
+        if not entry.fresh and not entry.cleared:
+            self._doubt = _cut_off(self._tool, entry)
+
+    def _later(self, seconds: float, failure: Failure) -> Outcome:
+        until = self._now() + timedelta(seconds=seconds)
+        return parked(failure, until=until, attempts=self._made, doubt=self._doubt is not None)
+
+    @property
+    def _ends_at(self) -> datetime | None:
+        return None if self._tool.step_timeout is None else self._begun + self._tool.step_timeout
+
     async def _attempt(self) -> tuple[Failure | None, bool, Outcome]:
+        self._made = self._number
         context = replace(self._context, attempt=self._number)
         left = None if self._ends_at is None else max(_NO_TIME, self._ends_at - self._now())
         undo = "undo." if context.undoes else ""
@@ -150,15 +185,17 @@ class Attempts:
             )
             failure = Failure(kind="poison", message=f"{message} (key {self._entry.key})")
             return failed(failure) if self._doubt is None else unknown(failure)
-        return await self._announce()
+        return await self.let_through() or await self._announce()
 
-    async def _next(self, pause: float, failure: Failure) -> Outcome | None:
+    async def _next(self, pause: float, failure: Failure, *, here: bool) -> Outcome | None:
         """Wait, and announce the next attempt. What died in the wait leaves no doubt where there was none."""
         if self._entry is not None and self._doubt is None:
             await self._visit.equipment.ledger.clear(self._visit.session, self._entry.key, failure)
         crash.here("pause")
+        if not here:
+            return self._later(pause, failure)
         await self._pause(pause)
-        return await self._announce()
+        return await self.let_through() or await self._announce()
 
     async def _resolve(self, *, again: bool) -> Outcome | None:
         """What became of an attempt whose end nobody saw; None: it does no harm to go on."""
@@ -184,13 +221,11 @@ class Attempts:
             return found
         left = (arrives_until - entry.now).total_seconds()
         if left > LONGEST_PAUSE_SECONDS:
-            return unknown(
-                Failure(
-                    kind="in_doubt",
-                    message=f"a look-up of {self._tool.name} found nothing, which proves nothing before "
-                    f"{arrives_until.isoformat(timespec='seconds')}: the request may still arrive (key {entry.key})",
-                )
+            why = (
+                f"a look-up of {self._tool.name} found nothing, which proves nothing yet: the request may still "
+                f"arrive (key {entry.key})"
             )
+            return self._later(left, Failure(kind="in_doubt", message=why))
         if left > 0:
             await self._until(arrives_until)
             found = await self._ask()

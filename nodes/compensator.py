@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from gatepost.checkpointing.approvals import Standing
 from gatepost.checkpointing.ledger import Entry, Intent
 from gatepost.nodes import doubt
-from gatepost.nodes.outcome import Outcome, failed
+from gatepost.nodes.outcome import Outcome, entry, failed, waits
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.protocol import carry_out, refuse
 from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments, Undone
@@ -120,6 +120,10 @@ async def _undo(visit: Visit, record: StepRecord) -> dict[str, Any]:
         if approval is None and judgement.verdict is Verdict.ASK:
             return _ask(visit, undo, judgement)
         outcome = await _call(visit, undo, approval=approval)
+    if outcome.wake_at is not None:
+        waiting = being_undone(record, wake_at=outcome.wake_at.isoformat(), reason=waits(outcome))
+        visit.session.stage_step(visit.task, waiting)
+        return {"frontier": {record.step: {**entry(outcome), "undo": True}}}
     if outcome.state is EffectState.IN_DOUBT:
         return _find_out(visit, undo, outcome)
     return _settle(visit, record, outcome)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints, overload
 
+from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
 
+from gatepost.nodes.langchain import arguments_of, as_function
 from gatepost.nodes.reaction import OnFailure, on_failure_of
-from gatepost.nodes.tool import EffectContext, Retry, Tool, ToolMistake
+from gatepost.nodes.tool import AnyTool, EffectContext, Retry, Tool, ToolMistake
 from gatepost.state.effect import EffectClass, OnDoubt
 
 P = ParamSpec("P")
@@ -27,6 +30,17 @@ _RETRY = Retry()
 _AS_THE_TABLE_SAYS: OnFailure = MappingProxyType({})
 
 
+class Declaring(Protocol):
+    """What `@tool(…)` gives: it makes a tool of what it is put on."""
+
+    @overload
+    def __call__(self, function: BaseTool, /) -> AnyTool: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Tool[P, R]: ...
+
+
+@overload
+def tool(function: BaseTool, /) -> AnyTool: ...
 @overload
 def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
 @overload
@@ -45,9 +59,10 @@ def tool(
     compensate: Tool[..., Any] | None = ...,
     on_failure: OnFailure = ...,
     step_timeout: timedelta | None = ...,
-) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+    provider: str | None = ...,
+) -> Declaring: ...
 def tool(
-    function: Callable[P, R] | None = None,
+    function: Callable[..., Any] | BaseTool | None = None,
     /,
     *,
     effect: str = "irreversible",
@@ -63,11 +78,12 @@ def tool(
     compensate: Tool[..., Any] | None = None,
     on_failure: OnFailure = _AS_THE_TABLE_SAYS,
     step_timeout: timedelta | None = None,
+    provider: str | None = None,
 ) -> Any:
     """Declare a function as a tool.
 
     Its first parameter may be an `EffectContext`; the others need type annotations, and so does
-    what it returns. Sync and async functions work alike.
+    what it returns. Sync and async functions work alike; a tool of LangChain is declared by `tool(effect=…)(theirs)`.
 
     Args:
         function: the function, when used as a bare `@tool`.
@@ -90,15 +106,18 @@ def tool(
         on_failure: what is done about a class of failure: `retry`, `park`, `replan`, `compensate`, `escalate` or
             `fail`, or several in turn: `{"auth": "escalate", "bug": ("retry", "fail")}`.
         step_timeout: of all attempts together, from the first; none begins after it.
+        provider: who is called, by any name. When it fails several times in a row, or asks for fewer calls, all
+            workers leave it alone for a while, and then let one call through to see.
 
     Raises:
         ToolMistake: the declaration cannot work; says why.
     """
 
-    def declare(target: Callable[P, R]) -> Tool[P, R]:
+    def declare(target: Any) -> Any:
+        called = target.name if isinstance(target, BaseTool) else getattr(target, "__name__", "")
         return _declare(
             target,
-            name=name if name is not None else getattr(target, "__name__", ""),
+            name=name if name is not None else called,
             effect=effect,
             on_doubt=on_doubt,
             version=version,
@@ -111,36 +130,59 @@ def tool(
             compensate=compensate,
             on_failure=on_failure,
             step_timeout=step_timeout,
+            provider=provider,
         )
 
     return declare if function is None else declare(function)
 
 
-def _declare(function: Callable[P, R], **declared: Any) -> Tool[P, R]:
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """What a function takes and gives."""
+
+    function: Callable[..., Any]
+    description: str
+    fields: dict[str, Any]
+    returns: Any
+    takes_context: bool
+
+
+def _declare(target: Any, **declared: Any) -> AnyTool:
     name: object = declared["name"]
-    if not inspect.isroutine(function) or not isinstance(name, str) or not name:
-        raise ToolMistake(f"tool {name!r}: {_named(function)} is no function with a name.")
+    if not (inspect.isroutine(target) or isinstance(target, BaseTool)) or not isinstance(name, str) or not name:
+        raise ToolMistake(f"tool {name!r}: {_named(target)} is no function with a name.")
     declared["effect"] = _member(EffectClass, declared["effect"], of=name)
     declared["on_doubt"] = _member(OnDoubt, declared["on_doubt"], of=name)
     _check_kinds(name, declared)
     declared["on_failure"] = on_failure_of(declared["on_failure"], where=f"tool {name!r}")
+    signature = _of_langchain(target) if isinstance(target, BaseTool) else _signature(target, name)
+    arguments = _arguments(name, signature.fields)
+    does = declared["effect"] is not EffectClass.READ
+    transacts = does and signature.takes_context and inspect.iscoroutinefunction(signature.function)
+    _check_doubt(name, {**declared, "transacts": transacts}, arguments)
+    _check_undo(name, declared, arguments)
+    return Tool(
+        function=signature.function,
+        description=signature.description,
+        arguments=arguments,
+        result=_result(name, signature.returns),
+        takes_context=signature.takes_context,
+        **declared,
+    )
+
+
+def _of_langchain(base: BaseTool) -> _Signature:
+    return _Signature(as_function(base), base.description, arguments_of(base), Any, takes_context=False)
+
+
+def _signature(function: Callable[..., Any], name: str) -> _Signature:
     hints = _hints(function, name)
     parameters = list(inspect.signature(function).parameters.values())
     takes_context = bool(parameters) and hints.get(parameters[0].name) is EffectContext
     if "return" not in hints:
         raise ToolMistake(f"tool {name!r}: say what it returns (a type annotation; None is one).")
-    arguments = _arguments(name, hints, parameters[1:] if takes_context else parameters)
-    transacts = takes_context and inspect.iscoroutinefunction(function) and declared["effect"] is not EffectClass.READ
-    _check_doubt(name, {**declared, "transacts": transacts}, arguments)
-    _check_undo(name, declared, arguments)
-    return Tool(
-        function=function,
-        description=inspect.getdoc(function) or "",
-        arguments=arguments,
-        result=_result(name, hints["return"]),
-        takes_context=takes_context,
-        **declared,
-    )
+    fields = _fields(name, hints, parameters[1:] if takes_context else parameters)
+    return _Signature(function, inspect.getdoc(function) or "", fields, hints["return"], takes_context=takes_context)
 
 
 def _member(kind: type[E], word: object, *, of: str) -> E:
@@ -160,8 +202,8 @@ def _check_kinds(name: str, declared: dict[str, Any]) -> None:
             raise ToolMistake(f"tool {name!r}: {setting}={value!r} is no length of time: timedelta(seconds=30).")
     if not isinstance(declared["retry"], Retry):
         raise ToolMistake(f"tool {name!r}: retry={declared['retry']!r} is no Retry: Retry(attempts=3).")
-    for setting in ("version", "label"):
-        if not isinstance(declared[setting], str) and not (setting == "label" and declared[setting] is None):
+    for setting in ("version", "label", "provider"):
+        if not isinstance(declared[setting], str) and not (setting != "version" and declared[setting] is None):
             raise ToolMistake(f"tool {name!r}: {setting}={declared[setting]!r} is no text.")
 
 
@@ -172,7 +214,7 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
         raise ToolMistake(f"tool {name!r}: an annotation cannot be read: {error}. Import it at run time.") from None
 
 
-def _arguments(name: str, hints: dict[str, Any], parameters: list[inspect.Parameter]) -> type[BaseModel]:
+def _fields(name: str, hints: dict[str, Any], parameters: list[inspect.Parameter]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for parameter in parameters:
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
@@ -186,6 +228,10 @@ def _arguments(name: str, hints: dict[str, Any], parameters: list[inspect.Parame
             hints[parameter.name],
             ... if parameter.default is parameter.empty else parameter.default,
         )
+    return fields
+
+
+def _arguments(name: str, fields: dict[str, Any]) -> type[BaseModel]:
     try:
         return create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid", frozen=True), **fields)
     except (PydanticUserError, NameError) as error:

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from gatepost.checkpointing.approvals import Standing
 from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes.ahead import onward
-from gatepost.nodes.outcome import Outcome, settled
+from gatepost.nodes.outcome import Outcome, entry, settled
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.protocol import carry_out, refuse
 from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments
@@ -61,6 +61,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
             approval=approval,
             generation=record.generation,
         ),
+        attempts=task.get("attempts", 0),
     )
     return onward(visit, task, _settle(visit, record, outcome, tool=tool))
 
@@ -137,6 +138,8 @@ def _settle(visit: Visit, record: StepRecord, outcome: Outcome, *, tool: AnyTool
         return {"signals": [{"kind": "refused", "step": record.step, "reason": str(outcome.failure)}]}
     found = settled(record, outcome, tool=tool)
     visit.session.stage_step(visit.task, found)
+    if outcome.wake_at is not None:
+        return {"frontier": {record.step: entry(outcome)}}
     update: dict[str, Any] = {"frontier": {record.step: {"status": found.status.value}}}
     if outcome.finding is not None and outcome.finding.replan:
         update["signals"] = [{"kind": "replan", "step": record.step, "text": outcome.finding.replan}]

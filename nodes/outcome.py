@@ -6,6 +6,8 @@ Pure. The executor, the compensator and a person's answer about doubt all settle
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -29,6 +31,12 @@ class Outcome:
     result: JsonValue = None
     finding: Finding | None = None
     failure: Failure | None = None
+    wake_at: datetime | None = None
+    """Of a call that waits: when it is made (again)."""
+    attempts: int = 0
+    """Of a call that waits: made so far."""
+    doubt: bool = False
+    """Of a call that waits: whether an attempt of it may have happened."""
 
 
 def succeeded(tool: AnyTool, value: object) -> Outcome:
@@ -52,6 +60,11 @@ def unknown(failure: Failure) -> Outcome:
     return Outcome(EffectState.IN_DOUBT, failure=failure)
 
 
+def parked(failure: Failure, *, until: datetime, attempts: int, doubt: bool) -> Outcome:
+    """It is made, or looked up, at a later time."""
+    return Outcome(EffectState.INTENDED, failure=failure, wake_at=until, attempts=attempts, doubt=doubt)
+
+
 def recorded(tool: AnyTool, entry: Entry) -> Outcome:
     """An earlier attempt is on record: that is the outcome, and nothing is called."""
     finding = _finding(tool, entry.result) if entry.state is EffectState.SUCCEEDED else None
@@ -60,6 +73,10 @@ def recorded(tool: AnyTool, entry: Entry) -> Outcome:
 
 def settled(record: StepRecord, outcome: Outcome, *, tool: AnyTool | None, reason: str = "") -> StepRecord:
     """The step's record under an outcome."""
+    if outcome.wake_at is not None:
+        return record.to(
+            StepStatus.WAITING, label="waiting", wake_at=outcome.wake_at.isoformat(), reason=waits(outcome)
+        )
     return record.to(
         _STATUS[outcome.state],
         label=_label(tool, outcome),
@@ -68,6 +85,24 @@ def settled(record: StepRecord, outcome: Outcome, *, tool: AnyTool | None, reaso
         failure=outcome.failure,
         reason=reason or (outcome.failure.message if outcome.failure else ""),
     )
+
+
+def waits(outcome: Outcome) -> str:
+    """Why it waits, and until when."""
+    assert outcome.wake_at is not None
+    assert outcome.failure is not None
+    return f"waits until {outcome.wake_at.isoformat(timespec='seconds')}: {outcome.failure.message}"
+
+
+def entry(outcome: Outcome) -> dict[str, Any]:
+    """The entry of the frontier for a step that waits."""
+    assert outcome.wake_at is not None
+    return {
+        "status": StepStatus.WAITING.value,
+        "wake_at": outcome.wake_at.isoformat(),
+        "attempts": outcome.attempts,
+        "doubt": outcome.doubt,
+    }
 
 
 def _finding(tool: AnyTool, value: object) -> Finding | None:

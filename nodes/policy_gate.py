@@ -9,14 +9,16 @@ database: what it decides follows from the state, the board and the policy.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from gatepost.nodes import doubt
 from gatepost.nodes.ahead import look_ahead
 from gatepost.nodes.compensator import being_undone, undone
+from gatepost.nodes.doubt import book
 from gatepost.nodes.escalation import anew
 from gatepost.nodes.judging import Judging, dispatched
-from gatepost.nodes.outcome import failed, settled
+from gatepost.nodes.outcome import failed, settled, unknown
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.tool import InvalidResult
 from gatepost.nodes.visit import Visit
@@ -34,6 +36,7 @@ async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
     gate.settle()
     gate.hear()
     gate.ask_again()
+    gate.wake()
     if gate.ending is None and gate.planning is None:
         gate.dispatch_ready()
         look_ahead(gate)
@@ -90,6 +93,22 @@ class _Gate(Judging):
                 del self.frontier[step_id]
                 record = self.visit.board.record(step_id)
                 self._note(record.to(StepStatus.PENDING, approval=None, reason="its question is no longer asked"))
+
+    def wake(self) -> None:
+        """What waited for a time that has come goes on: the same call, under the authority that it has."""
+        for step_id, entry in list(self.frontier.items()):
+            if (
+                entry["status"] != StepStatus.WAITING
+                or datetime.fromisoformat(entry["wake_at"]) > self.visit.session.now
+            ):
+                continue
+            del self.frontier[step_id]
+            if entry.get("undo"):
+                continue  # the compensator knows what it is at
+            record = self.visit.board.record(step_id).to(StepStatus.RUNNING, wake_at=None, reason="its wait is over")
+            self._note(record)
+            now = record.now or self.visit.session.now.isoformat()
+            self.frontier[step_id] = {**dispatched(record, now), "attempts": entry["attempts"]}
 
     def _hear_answer(self, signal: Mapping[str, Any]) -> None:
         self.approvals.pop(signal["approval"], None)
@@ -156,6 +175,9 @@ class _Gate(Judging):
             if self._stands(request, step):
                 continue
             self._void(approval_id, request.step, kept=step is not None)
+        for step_id, entry in list(self.frontier.items()):
+            if entry["status"] == StepStatus.WAITING and step_id not in plan.by_id and not entry.get("undo"):
+                self._call_off_waiting(step_id, doubt=entry["doubt"])
 
     def _stands(self, request: ApprovalRequest, step: Step | None) -> bool:
         """Whether a question is still asked under the new plan."""
@@ -204,7 +226,7 @@ class _Gate(Judging):
         except (InvalidResult, InvalidValue) as error:
             self._ask_about_doubt(record.step, f"{record.reason}. The answer of {decision.by} cannot be used: {error}")
             return
-        doubt.book(self.visit, record.key, outcome)
+        book(self.visit, record.key, outcome)
         found = settled(record, outcome, tool=tool, reason=doubt.said(decision))
         self._note(found)
         self.frontier.pop(record.step, None)
@@ -230,7 +252,7 @@ class _Gate(Judging):
             outcome = doubt.found_out(decision, tool=tool)
         except (InvalidResult, InvalidValue):
             return
-        doubt.book(self.visit, key, outcome)
+        book(self.visit, key, outcome)
         if outcome.failure is None:
             self._undone(undone(record, outcome, reason=doubt.said(decision)))
         else:
@@ -279,10 +301,18 @@ class _Gate(Judging):
         running = any(entry["status"] == StepStatus.RUNNING for entry in self.frontier.values())
         blocked = bool(self.approvals) and not running and self.planning is None
         reasons = "; ".join(f"{data['step']} waits for {approval}" for approval, data in self.approvals.items())
-        if blocked:
+        waiting = [entry for entry in self.frontier.values() if entry["status"] == StepStatus.WAITING]
+        if waiting and not running and self.planning is None:
+            until = min(map(_wake_at, waiting))
+            self.visit.session.park(until, "; ".join([*self._waits(), *([reasons] if reasons else [])]))
+        elif blocked:
             self.visit.session.move(RunStatus.BLOCKED, reasons)
         else:
             self.visit.session.move(RunStatus.RUNNING)
+
+    def _waits(self) -> list[str]:
+        waiting = [step for step, entry in self.frontier.items() if entry["status"] == StepStatus.WAITING]
+        return [f"{step} {self.visit.board.record(step).reason}" for step in waiting]
 
     def _nothing_left(self) -> None:
         board = self.visit.board
@@ -313,6 +343,8 @@ class _Gate(Judging):
                 del self.frontier[step_id]
                 record = self.visit.board.record(step_id)
                 self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
+            elif entry["status"] == StepStatus.WAITING and not entry.get("undo"):
+                self._call_off_waiting(step_id, doubt=entry["doubt"])
         for approval_id, data in list(self.approvals.items()):
             if data.get("kind") == "doubt" or data.get("purpose") == "compensate":
                 continue
@@ -323,8 +355,26 @@ class _Gate(Judging):
             if record.status is StepStatus.BLOCKED:
                 self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
 
+    def _call_off_waiting(self, step_id: str, *, doubt: bool) -> None:
+        """What waits is not made any more: the run ends, or a new plan dropped it. What may have happened is asked."""
+        record = self.visit.board.record(step_id).model_copy(update={"wake_at": None})
+        if doubt:
+            failure = Failure(kind="in_doubt", message=f"nothing waits for it any more: {record.reason}")
+            book(self.visit, record.key, unknown(failure))
+            self._note(record.to(StepStatus.IN_DOUBT, failure=failure, reason=failure.message, label="in_doubt"))
+            self._ask_about_doubt(step_id, failure.message)
+            return
+        failure = Failure(kind="cancelled", message="called off while it waited")
+        book(self.visit, record.key, failed(failure))
+        self._note(record.to(StepStatus.CANCELLED, failure=failure, reason=failure.message))
+        del self.frontier[step_id]
+
 
 _PAST = {"approve": "approved", "edit": "edited"}
+
+
+def _wake_at(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["wake_at"])
 
 
 def _noes_first(signal: Mapping[str, Any]) -> bool:

@@ -22,22 +22,40 @@ from gatepost.state.step import Failure
 
 
 async def carry_out(
-    visit: Visit, tool: AnyTool, args: Mapping[str, JsonValue], *, context: EffectContext, intent: Intent
+    visit: Visit,
+    tool: AnyTool,
+    args: Mapping[str, JsonValue],
+    *,
+    context: EffectContext,
+    intent: Intent,
+    attempts: int = 0,
 ) -> Outcome:
     """Run one call through the protocol and stage what became of it.
+
+    Args:
+        visit: the held run.
+        tool: what is called.
+        args: plain, as they were judged.
+        context: told to the tool.
+        intent: as the ledger has it.
+        attempts: of a read, those made before it waited; an effect's are in the ledger.
 
     Raises:
         LostRun: another owner has the run; nothing is recorded.
     """
+    call = Attempts(visit, tool, args, context=context, attempts=attempts)
     if tool.effect is EffectClass.READ:
-        return await Attempts(visit, tool, args, context=context, entry=None).run()
+        return await call.let_through() or await call.run()
+    known = tool.provider is None or await visit.equipment.ledger.get(intent.key) is not None
+    if not known and (closed := await call.let_through()) is not None:
+        return closed
     entry = await visit.equipment.ledger.intend(visit.session, intent)
     if entry.fingerprint != intent.fingerprint:
         return _refused(entry)
     if entry.state is not EffectState.INTENDED:
         return recorded(tool, entry)
-    outcome = await Attempts(visit, tool, args, context=context, entry=entry).run()
-    return _book(visit, entry, outcome)
+    outcome = await call.run(entry)
+    return outcome if outcome.wake_at is not None else _book(visit, entry, outcome)
 
 
 async def refuse(visit: Visit, key: str | None, why: str) -> Outcome:

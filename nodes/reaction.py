@@ -7,7 +7,7 @@ every tool, the table.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from gatepost.nodes.tool import AnyTool, ToolMistake
 from gatepost.state.failure import AGAIN, KINDS, REACTIONS, TREATMENTS, FailureKind, Reaction
@@ -55,7 +55,7 @@ def _name(name: object, where: str, tools: Collection[str]) -> str:
 
 
 def _reactions(name: str, said: object, where: str) -> tuple[Reaction, ...]:
-    reactions = (said,) if isinstance(said, str) else said
+    reactions: Any = (said,) if isinstance(said, str) else said
     if not isinstance(reactions, tuple | list) or not reactions or not set(reactions) <= set(REACTIONS):
         raise ToolMistake(f"{where}: on_failure[{name!r}] is {said!r}; it takes one or more of {', '.join(REACTIONS)}.")
     kind = name.rpartition(".")[2]

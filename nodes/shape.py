@@ -143,10 +143,8 @@ def _headers(error: BaseException) -> dict[str, str]:
     else:
         found = getattr(response, "headers", None)
     found = found if found is not None else getattr(error, "headers", None)
-    items = getattr(found, "items", None)
-    if not callable(items):
-        return {}
-    return {str(name).lower(): str(value).strip() for name, value in items()}
+    pairs: Any = getattr(found, "items", tuple)()
+    return {str(name).lower(): str(value).strip() for name, value in pairs}
 
 
 def _date(text: str | None) -> datetime | None:

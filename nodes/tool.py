@@ -138,6 +138,8 @@ class Tool(Generic[P, R]):
     """What is done about classes of failure, where that is not what the table says (`state.failure`)."""
     step_timeout: timedelta | None
     """Of all attempts together."""
+    provider: str | None
+    """Who is called: what all tools of one provider know of its bad times, they know together."""
     description: str
     arguments: type[BaseModel]
     result: TypeAdapter[Any]

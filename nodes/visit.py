@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from gatepost.checkpointing.approvals import Approvals
+from gatepost.checkpointing.breakers import Breakers
 from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.session import RunSession
 from gatepost.nodes.policy import Judgement, Policy, Question
@@ -29,6 +30,7 @@ class Equipment:
     policy: Policy
     ledger: Ledger
     approvals: Approvals
+    breakers: Breakers
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,9 @@ STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = {
             StepStatus.CANCELLED,
         }
     ),
-    StepStatus.WAITING: frozenset({StepStatus.READY, StepStatus.RUNNING, StepStatus.FAILED, StepStatus.CANCELLED}),
+    StepStatus.WAITING: frozenset(
+        {StepStatus.READY, StepStatus.RUNNING, StepStatus.IN_DOUBT, StepStatus.FAILED, StepStatus.CANCELLED}
+    ),
     StepStatus.SUCCEEDED: frozenset({StepStatus.COMPENSATING}),
     StepStatus.FAILED: frozenset({StepStatus.READY, StepStatus.SKIPPED}),
     StepStatus.IN_DOUBT: frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED}),

@@ -55,6 +55,8 @@ class StepRecord(Record):
     """Ids of the policies that decided."""
     now: str | None = None
     """The time its tool is told, stored here so that a replay tells it the same."""
+    wake_at: str | None = None
+    """UTC, ISO 8601: when it goes on, while it waits."""
     output: JsonValue = None
     needs_approval: str | None = None
     """A finding of this step: what depends on it needs a person, for this reason."""

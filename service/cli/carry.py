@@ -139,6 +139,9 @@ def _tell(where: Whereabouts) -> None:
     """Say what the log does not: that there was nothing to do, or that somebody else has to."""
     if not where.moved and where.status is RunStatus.SUCCEEDED:
         terminal.hint(f"run {where.run_id} had ended already: {where.status}")
+    elif where.status is RunStatus.WAITING:
+        reason = terminal.one_line(where.reason)
+        terminal.hint(f"run {where.run_id} goes on when it is time, by a worker or by gatepost run resume: {reason}")
     elif not where.moved:
         reason = f": {where.reason}" if where.reason else ""
         terminal.hint(terminal.one_line(f"run {where.run_id} is {where.status}{reason}"))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gatepost.graph.compiled import GatepostGraph
     from gatepost.graph.context import RunContext
     from gatepost.graph.difference import Change, difference
+    from gatepost.graph.tool_node import ToolFailed, tool_node
     from gatepost.nodes.decorator import tool
     from gatepost.nodes.failure import NotDone
     from gatepost.nodes.policy import Policy
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gatepost.nodes.workflow import Conclusion, Ending, FixedPlan, Response, Situation, Strategy, Workflow
     from gatepost.state.approval import ApprovalRequest, Decision
     from gatepost.state.artifact import Artifact
+    from gatepost.state.checkpoints import Every
     from gatepost.state.plan import Condition, Plan, Step
     from gatepost.state.reference import ref
     from gatepost.state.status import RunStatus, StepStatus
@@ -56,6 +58,7 @@ __all__ = [
     "StepStatus",
     "Strategy",
     "Tool",
+    "ToolFailed",
     "Undone",
     "Workflow",
     "__version__",
@@ -64,6 +67,7 @@ __all__ = [
     "open_checkpointer",
     "ref",
     "tool",
+    "tool_node",
 ]
 
 _HOMES = {
@@ -73,6 +77,7 @@ _HOMES = {
     "graph.compiled": ("GatepostGraph",),
     "graph.context": ("RunContext",),
     "graph.difference": ("Change", "difference"),
+    "graph.tool_node": ("ToolFailed", "tool_node"),
     "nodes.decorator": ("tool",),
     "nodes.failure": ("NotDone",),
     "nodes.policy": ("Policy",),

@@ -52,7 +52,7 @@ def providing() -> Iterator[tuple[Provider, str]]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_: object) -> None: ...
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 (the base's name)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -37,6 +37,7 @@ NAMES = [
     "StepStatus",
     "Strategy",
     "Tool",
+    "ToolFailed",
     "Undone",
     "Workflow",
     "__version__",
@@ -45,6 +46,7 @@ NAMES = [
     "open_checkpointer",
     "ref",
     "tool",
+    "tool_node",
 ]
 
 

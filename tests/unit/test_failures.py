@@ -18,6 +18,7 @@ import requests
 import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.connection import HTTPConnection
 
 from gatepost import NotDone, Retry
 from gatepost.nodes.attempts import pause_seconds
@@ -42,10 +43,10 @@ def status(code: int, headers: dict[str, str] | None = None) -> httpx.HTTPStatus
 
 def shaped(module: str, name: str, *bases: str, **attributes: Any) -> Exception:
     """An error of a library that is not installed here: its name, those of its bases, and what it carries."""
-    kind: type[Exception] = Exception
+    kind: Any = Exception
     for one in reversed((name, *bases)):
         kind = type(one, (kind,), {"__module__": module})
-    error = kind("said")
+    error: Exception = kind("said")
     for attribute, value in attributes.items():
         setattr(error, attribute, value)
     return error
@@ -72,7 +73,7 @@ def grpc(name: str) -> Exception:
     return shaped("grpc._channel", "_InactiveRpcError", "RpcError", code=lambda: SimpleNamespace(name=name))
 
 
-_NEVER_MADE = urllib3.exceptions.NewConnectionError(urllib3.connection.HTTPConnection("provider"), "refused")
+_NEVER_MADE = urllib3.exceptions.NewConnectionError(HTTPConnection("provider"), "refused")
 _WRAPPED = urllib3.exceptions.MaxRetryError(urllib3.HTTPConnectionPool("provider"), "/", _NEVER_MADE)
 _HALFWAY = urllib3.exceptions.ProtocolError("Connection aborted.")
 

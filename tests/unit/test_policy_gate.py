@@ -59,7 +59,11 @@ class Run:
             session=self.session,
             task="task",
             equipment=Equipment(
-                catalog=Catalog([workflow]), policy=policy or Policy.default(), ledger=nothing, approvals=nothing
+                catalog=Catalog([workflow]),
+                policy=policy or Policy.default(),
+                ledger=nothing,
+                approvals=nothing,
+                breakers=nothing,
             ),
         )
         self.state: dict[str, Any] = {"frontier": {}, "approvals": {}, "signals": []}

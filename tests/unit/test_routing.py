@@ -19,6 +19,7 @@ def running(step: str) -> dict[str, Any]:
 
 
 BLOCKED = {"b": {"status": "blocked", "approval": "apr_1"}}
+WAITS = {"w": {"status": "waiting", "wake_at": "2026-01-01T00:00:00+00:00"}}
 ASKED = {"apr_1": {"step": "b"}}
 FAILED = {"status": "failed", "reason": "x", "compensate": False}
 UNDO = {"status": "failed", "reason": "x", "compensate": True}
@@ -31,6 +32,10 @@ STATES: list[Any] = [
     pytest.param({"planning": PLANNING, "frontier": BLOCKED, "approvals": ASKED}, "planner", id="plan before asking"),
     pytest.param({"frontier": BLOCKED, "approvals": ASKED}, "approval", id="a person is asked"),
     pytest.param({"ending": FAILED}, "finalizer", id="it ends"),
+    pytest.param({"frontier": WAITS}, "approval", id="it waits for a time"),
+    pytest.param({"frontier": WAITS, "planning": PLANNING}, "planner", id="plan before waiting"),
+    pytest.param({"frontier": WAITS, "ending": UNDO}, "approval", id="an undo waits"),
+    pytest.param({"frontier": WAITS | BLOCKED, "approvals": ASKED}, "approval", id="a person may answer meanwhile"),
     pytest.param({"ending": UNDO}, "compensator", id="it ends and undoes"),
     pytest.param({"ending": FAILED, "approvals": ASKED}, "approval", id="doubt is asked about before it ends"),
     pytest.param({"ending": UNDO, "approvals": ASKED}, "approval", id="doubt is asked about before it undoes"),
@@ -72,9 +77,10 @@ def test_every_state_leads_somewhere_and_never_to_an_end_too_early(frontier: Any
     assert going in get_args(Room)
     if going in ("finalizer", "compensator"):
         assert not approvals
+        assert "waiting" not in {entry["status"] for entry in frontier.values()}
         assert ending
     if going == "approval":
-        assert approvals
+        assert approvals or "waiting" in {entry["status"] for entry in frontier.values()}
 
 
 def test_routing_changes_nothing() -> None:

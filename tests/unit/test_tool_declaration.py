@@ -71,6 +71,7 @@ BROKEN: list[Any] = [
     pytest.param(plain, {"timeout": timedelta(0)}, "timeout=datetime.timedelta(0) is no length", id="no timeout"),
     pytest.param(plain, {"timeout": None}, "timeout=None is no length of time", id="without a timeout"),
     pytest.param(plain, {"label": 7}, "label=7 is no text", id="label"),
+    pytest.param(plain, {"provider": 7}, "provider=7 is no text", id="provider"),
     pytest.param(plain, {"version": 2}, "version=2 is no text", id="version as a number"),
     pytest.param(plain, {"name": ""}, "no function with a name", id="no name"),
     pytest.param(Nowhere, {}, "no function with a name", id="a class"),

@@ -30,7 +30,7 @@ RETURNING at;
 UPDATE gatepost.run SET
     status = 'queued', reason = %(reason)s, updated_at = gatepost.now(), wake_at = gatepost.now() + %(kept)s::interval,
     wake_reason = CASE WHEN %(kept)s::interval IS NOT NULL THEN 'kept for the caller who answered' END
-WHERE run_id = %(run_id)s AND status = 'blocked';
+WHERE run_id = %(run_id)s AND status IN ('blocked', 'waiting');
 
 -- name: answered
 -- The given approvals of a run with the answer that stands, if there is one.
