@@ -1,0 +1,258 @@
+"""Hearing: what people answered, what steps asked for and what the planner said, and what follows from each.
+
+Invariant: an answer moves the step that it is about and no other, once, and only while the step
+still stands where it was asked about. A no is heard before a yes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gatepost.nodes import doubt
+from gatepost.nodes.compensator import being_undone, undone
+from gatepost.nodes.escalation import anew
+from gatepost.nodes.judging import Judging, dispatched
+from gatepost.nodes.outcome import failed, settled, unknown
+from gatepost.nodes.policy import Verdict
+from gatepost.nodes.tool import InvalidResult
+from gatepost.state.approval import ApprovalRequest, Decision
+from gatepost.state.errors import InvalidValue
+from gatepost.state.plan import Step
+from gatepost.state.status import RunStatus, StepStatus
+from gatepost.state.step import Failure, StepRecord
+
+
+class Hearing(Judging):
+    """The part of a visit that listens."""
+
+    def hear(self) -> None:
+        """Act on what people answered, what steps asked for and what the planner said; the noes first."""
+        signals = sorted(self.state.get("signals", []), key=_noes_first)
+        for signal in signals:
+            kind = signal["kind"]
+            if kind == "answer":
+                self._hear_answer(signal)
+            elif kind == "replan":
+                self._replan("step", signal["step"], signal["text"])
+            elif kind == "planned":
+                self._reconcile()
+            elif kind == "refused":
+                self._take_back(signal["step"])
+            elif kind == "exhausted":
+                self._exhausted()
+
+    def _hear_answer(self, signal: Mapping[str, Any]) -> None:
+        self.approvals.pop(signal["approval"], None)
+        step_id = signal["step"]
+        record = self.visit.board.record(step_id)
+        if signal["decision"] is None:
+            return
+        decision = Decision.model_validate(signal["decision"])
+        if signal.get("purpose") == "compensate":
+            self._hear_about_undo(record, decision, about=signal["about"], key=signal["effect_key"])
+        elif signal["about"] == "doubt":
+            self._hear_about_doubt(record, decision)
+        elif signal["about"] == "failure":
+            self._hear_about_failure(record, decision)
+        elif record.status is not StepStatus.BLOCKED or record.approval != decision.approval:
+            return
+        elif decision.type == "reject":
+            self._note(record.to(StepStatus.CANCELLED, reason=_said("rejected", decision)))
+            self.frontier.pop(step_id, None)
+            self._end(RunStatus.REJECTED, f"{step_id} {_said('rejected', decision)}")
+        elif decision.type == "respond":
+            self._note(record.to(StepStatus.PENDING, approval=None, reason=_said("answered", decision)))
+            self.frontier.pop(step_id, None)
+            self._replan("approval", decision.by, decision.comment)
+        else:
+            self._release(record, decision)
+
+    def _release(self, record: StepRecord, decision: Decision) -> None:
+        """An approved or edited step runs, unless the run has ended or the policy now forbids it."""
+        step_id = record.step
+        if self.ending is not None:
+            self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
+            self.frontier.pop(step_id, None)
+            return
+        step = self.visit.board.step(step_id)
+        tool = self.visit.tool(step.tool)
+        args = self._arguments(record, step, tool, edited=decision.args)
+        if args is None:
+            return
+        judgement = self.visit.judge(step, tool, args)
+        if judgement.verdict is Verdict.FORBID:
+            self._forbid(record, judgement)
+            return
+        self._run(
+            record, tool, args, judgement, approval=decision.approval, reason=_said(_PAST[decision.type], decision)
+        )
+
+    def _take_back(self, step_id: str) -> None:
+        """A dispatch that the gate did not make: the step stands where its record says, not on the frontier."""
+        self.frontier.pop(step_id, None)
+        for approval_id, data in self.approvals.items():
+            if data["step"] == step_id:
+                status = self.visit.board.status(step_id)
+                self.frontier[step_id] = {"status": status.value, "approval": approval_id}
+
+    def _reconcile(self) -> None:
+        """A new plan keeps the approvals whose action is unchanged and voids the others."""
+        plan = self.visit.board.plan
+        assert plan is not None
+        self.planning = None
+        for approval_id, data in list(self.approvals.items()):
+            request = ApprovalRequest.model_validate(data)
+            step = plan.by_id.get(request.step)
+            if self._stands(request, step):
+                continue
+            self._void(approval_id, request.step, kept=step is not None)
+        for step_id, entry in list(self.frontier.items()):
+            if entry["status"] == StepStatus.WAITING and step_id not in plan.by_id and not entry.get("undo"):
+                self._call_off_waiting(step_id, doubtful=entry["doubt"])
+
+    def _stands(self, request: ApprovalRequest, step: Step | None) -> bool:
+        """Whether a question is still asked under the new plan."""
+        if request.kind == "doubt" or request.purpose == "compensate":
+            return True
+        if request.kind == "failure":
+            return step is not None
+        return step is not None and self._digest(step) == request.digest
+
+    def _void(self, approval_id: str, step_id: str, *, kept: bool) -> None:
+        record = self.visit.board.record(step_id)
+        self.visit.session.stage_void(self.visit.task, approval_id)
+        del self.approvals[approval_id]
+        self.frontier.pop(step_id, None)
+        if record.status is not StepStatus.BLOCKED:
+            return
+        if kept:
+            self._note(record.to(StepStatus.PENDING, approval=None, reason="the new plan changed what it would do"))
+        else:
+            self._note(record.to(StepStatus.SKIPPED, reason="the new plan dropped it"))
+
+    def _exhausted(self) -> None:
+        self.planning = None
+        if self.visit.board.plan is None:
+            self._end(RunStatus.FAILED, "the strategy has no plan for this goal")
+        elif (self.visit.board.settled or self._failed()) and not self.frontier:
+            self._settled()
+        elif said := self.state.get("responses"):
+            self.unheard = (f"the planner has no other plan after what {said[-1]['who']} said",)
+
+    def _ask_about_doubt(self, step_id: str, why: str) -> None:
+        record = self.visit.board.record(step_id)
+        request = doubt.question(self.visit, record, tool=self.visit.tool(record.tool), key=record.key, why=why)
+        self.visit.session.stage_approval(self.visit.task, request)
+        self.approvals[request.id] = request.plain()
+        self.frontier[step_id] = {"status": record.status.value, "approval": request.id}
+
+    def _hear_about_doubt(self, record: StepRecord, decision: Decision) -> None:
+        if record.status is not StepStatus.IN_DOUBT:
+            return
+        tool = self.visit.tool(record.tool)
+        try:
+            outcome = doubt.found_out(decision, tool=tool)
+        except (InvalidResult, InvalidValue) as error:
+            self._ask_about_doubt(record.step, f"{record.reason}. The answer of {decision.by} cannot be used: {error}")
+            return
+        doubt.book(self.visit, record.key, outcome)
+        found = settled(record, outcome, tool=tool, reason=doubt.said(decision))
+        self._note(found)
+        self.frontier.pop(record.step, None)
+        if found.status is StepStatus.FAILED:
+            self._react(found)
+        elif doubt.to_undo(decision):
+            self._end(RunStatus.FAILED, f"{decision.by} had {record.step} undone", undo=True)
+        elif outcome.finding is not None and outcome.finding.replan:
+            self._replan("step", record.step, outcome.finding.replan)
+
+    def _hear_about_undo(self, record: StepRecord, decision: Decision, *, about: str, key: str | None) -> None:
+        """Whether a step may be undone, or whether it was. Where it was not, it is done anew: nobody took that back."""
+        if record.status is not StepStatus.COMPENSATING:
+            return
+        if about == "action":
+            if decision.type == "reject":
+                why = f"to undo it was {_said('rejected', decision)}"
+                self._undone(undone(record, failed(Failure(kind="policy_denied", message=why))))
+            return
+        tool = self.visit.tool(record.tool).compensate
+        assert tool is not None
+        try:
+            outcome = doubt.found_out(decision, tool=tool)
+        except (InvalidResult, InvalidValue):
+            return
+        doubt.book(self.visit, key, outcome)
+        if outcome.failure is None:
+            self._undone(undone(record, outcome, reason=doubt.said(decision)))
+        else:
+            anew = record.undo_generation + 1
+            self._note(being_undone(record, undo_generation=anew, reason=doubt.said(decision)))
+
+    def _hear_about_failure(self, record: StepRecord, decision: Decision) -> None:
+        """A step that failed is tried again as a new call, or it fails, or there is another plan."""
+        if record.status is not StepStatus.FAILED or self.ending is not None:
+            return
+        self.frontier.pop(record.step, None)
+        if decision.type == "respond":
+            self._replan("approval", decision.by, decision.comment)
+        elif decision.type == "approve":
+            self._try_anew(record, decision)
+        else:
+            self._let_fail(record, by=_said("left so", decision))
+
+    def _try_anew(self, record: StepRecord, decision: Decision) -> None:
+        """Under the authority that it had; where it had none that still stands, it is judged as any other step."""
+        ready = anew(record, reason=_said("tried again", decision))
+        if record.approval is None:
+            self._judge(ready, self.visit.board.step(record.step))
+            return
+        now = self.visit.session.now.isoformat()
+        running = ready.to(StepStatus.RUNNING, key=self._key(ready), now=now)
+        self._note(running)
+        self.frontier[record.step] = dispatched(running, now)
+
+    def _let_fail(self, record: StepRecord, *, by: str = "nobody was asked any more") -> None:
+        self._end(RunStatus.FAILED, f"step {record.step} failed: {record.reason} ({by})")
+
+    def _undone(self, record: StepRecord) -> None:
+        self._note(record)
+        self.counters[record.status.value] = self.counters.get(record.status.value, 0) + 1
+
+    def _settled(self) -> None:
+        """Nothing is left to do. A failure that was to lead to another plan, and did not, is a failure."""
+        if failed := self._failed():
+            self._end(RunStatus.FAILED, f"step {failed[0]} failed: {self.visit.board.record(failed[0]).reason}")
+        else:
+            self._end(RunStatus.SUCCEEDED, "")
+
+    def _failed(self) -> list[str]:
+        plan = self.visit.board.plan
+        steps = plan.steps if plan else ()
+        return [step.id for step in steps if self.visit.board.status(step.id) is StepStatus.FAILED]
+
+    def _call_off_waiting(self, step_id: str, *, doubtful: bool) -> None:
+        """What waits is not made any more: the run ends, or a new plan dropped it. What may have happened is asked."""
+        record = self.visit.board.record(step_id).model_copy(update={"wake_at": None})
+        if doubtful:
+            failure = Failure(kind="in_doubt", message=f"nothing waits for it any more: {record.reason}")
+            doubt.book(self.visit, record.key, unknown(failure))
+            self._note(record.to(StepStatus.IN_DOUBT, failure=failure, reason=failure.message, label="in_doubt"))
+            self._ask_about_doubt(step_id, failure.message)
+            return
+        failure = Failure(kind="cancelled", message="called off while it waited")
+        doubt.book(self.visit, record.key, failed(failure))
+        self._note(record.to(StepStatus.CANCELLED, failure=failure, reason=failure.message))
+        del self.frontier[step_id]
+
+
+_PAST = {"approve": "approved", "edit": "edited"}
+
+
+def _noes_first(signal: Mapping[str, Any]) -> bool:
+    decision = signal.get("decision") or {}
+    return decision.get("type") != "reject"
+
+
+def _said(what: str, decision: Decision) -> str:
+    return f"{what} by {decision.by}" + (f": {decision.comment}" if decision.comment else "")
