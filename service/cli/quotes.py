@@ -39,5 +39,5 @@ class SentenceCommand(TyperCommand):
 
 def _add(error: Exception, hint: str) -> None:
     """To what typer says of wrong usage; its class is typer's own or click's, depending on the version."""
-    if hasattr(error, "message"):
-        error.message = f"{error.message} {hint}"
+    said: Any = error
+    said.message = f"{said.message} {hint}"

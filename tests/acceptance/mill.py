@@ -15,7 +15,7 @@ from pathlib import Path
 
 import anyio
 
-from gatepost import EffectContext, FixedPlan, Plan, Step, Workflow, tool
+from gatepost import EffectContext, FixedPlan, Plan, Retry, Step, Workflow, tool
 
 HERE = Path(__file__).parent
 BOOKS = HERE / "books.sqlite"
@@ -24,6 +24,8 @@ OPEN = HERE / "open"
 TABLE = "CREATE TABLE IF NOT EXISTS attempt (key TEXT, run TEXT, step TEXT, pid INTEGER)"
 GRIND = tuple(f"grind_{number}" for number in range(int(os.environ.get("MILL_STEPS", "6"))))
 """The steps of the fight's workflow, one after the other."""
+STUBBORN = Retry(attempts=100)
+"""Attempts are counted across the deaths of workers, and in a fight there are many."""
 PACE = float(os.environ.get("MILL_PACE", "1"))
 
 
@@ -35,7 +37,7 @@ def booked(ctx: EffectContext) -> None:
         books.execute("INSERT INTO attempt VALUES (?, ?, ?, ?)", row)
 
 
-@tool(effect="write", on_doubt="retry")
+@tool(effect="write", on_doubt="retry", retry=STUBBORN)
 async def grind(ctx: EffectContext) -> str:
     """A call that takes its time: 10 to 90 ms at the common pace, the same for every attempt of a step."""
     await anyio.sleep(PACE * (0.01 + (ctx.seed % 80) / 1000))
@@ -60,7 +62,7 @@ def crush(ctx: EffectContext) -> str:
     return "never"
 
 
-@tool(effect="irreversible", on_doubt="ask")
+@tool(effect="irreversible", on_doubt="retry", retry=STUBBORN)
 def press(ctx: EffectContext) -> str:
     """What a person has to allow, whatever the policy."""
     booked(ctx)

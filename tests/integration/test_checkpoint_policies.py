@@ -162,6 +162,7 @@ def test_a_policy_is_checked_where_it_is_written() -> None:
     for wrong in ("sometimes", None, 3, True):
         with pytest.raises(Exception, match="after_each_step"):
             Workflow(name="w", goals=("w",), strategy=FixedPlan(Plan(steps=())), tools=(), checkpoints=wrong)  # type: ignore[arg-type]
-    for limits in ({}, {"items": 0}, {"interval": timedelta(0)}):
+    wrongs: list[dict[str, Any]] = [{}, {"items": 0}, {"interval": timedelta(0)}]
+    for limits in wrongs:
         with pytest.raises(Exception, match="at least one"):
             Every(**limits)

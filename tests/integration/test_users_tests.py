@@ -48,7 +48,7 @@ def test_script_that_is_too_long_is_told_why_the_run_ended(shop: Shop, build: Ca
         finish(graph, {"goal": "sell"}, shop.config(), answers=[approve()])
 
 
-LOOK = {"name": "ada"}
+LOOK: dict[str, Any] = {"name": "ada"}
 
 
 @pytest.mark.parametrize(
