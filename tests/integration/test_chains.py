@@ -132,3 +132,27 @@ def test_a_diamond_joins_in_the_gate(gatepost_graph: Any, lone_owner: Any) -> No
     assert (line.came[0], sorted(line.came[1:3]), line.came[3:]) == (0, [1, 2], [3, 4])
     assert "executor+executor" in nodes(lone_owner)
     assert nodes(lone_owner)[-4:] == ["executor", "executor", "policy_gate", "finalizer"]
+
+
+def test_a_step_late_in_a_long_run_is_no_larger_than_an_early_one(gatepost_graph: Any, lone_owner: Any) -> None:
+    Line(gatepost_graph, *chain(170)).run()
+    thirds = lone_owner.rows(
+        """
+        SELECT width_bucket(t.seq, 0, max(t.seq) OVER () + 1, 3) AS third,
+               pg_column_size(t) + pg_column_size(c) + coalesce(s.bytes, 0) + coalesce(b.bytes, 0) AS bytes
+        FROM gatepost.transition t JOIN checkpoints c USING (checkpoint_id)
+        LEFT JOIN LATERAL (
+            SELECT sum(pg_column_size(s)) AS bytes FROM gatepost.step s WHERE (s.run_id, s.seq) = (t.run_id, t.seq)
+        ) s ON true
+        LEFT JOIN LATERAL (
+            SELECT sum(pg_column_size(b)) AS bytes FROM checkpoint_blobs b
+            WHERE c.checkpoint -> 'channel_versions' ->> b.channel = b.version
+        ) b ON true
+        """
+    )
+    mean = {
+        third: sum(row["bytes"] for row in thirds if row["third"] == third)
+        / sum(row["third"] == third for row in thirds)
+        for third in (2, 3)
+    }
+    assert mean[3] < mean[2] * 1.02
