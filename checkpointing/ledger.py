@@ -218,6 +218,34 @@ class Ledger:
             raise UnknownEffect(f"there is no effect {key!r}. `gatepost effect list` shows those there are.")
         return row
 
+    async def settle(
+        self,
+        key: str,
+        tenant: str,
+        state: EffectState,
+        *,
+        result: JsonValue,
+        failure: Failure | None,
+        actor: str,
+        reason: str,
+    ) -> bool:
+        """Write down what somebody found out about an effect in doubt of a run that has ended.
+
+        Returns:
+            Whether it was; else it is known already, or its run has not ended.
+        """
+        params = {
+            "key": key,
+            "tenant": tenant,
+            "state": state,
+            "result": Json(result) if state is EffectState.SUCCEEDED else None,
+            "failure": None if failure is None else Json(failure.plain()),
+            "actor": actor,
+            "reason": reason,
+        }
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query("effect.settle"), params)).fetchone() is not None
+
 
 def _params(session: RunSession, intent: Intent) -> dict[str, Any]:
     run = session.run

@@ -6,9 +6,7 @@ person who may not decide, an edit that the policy forbids are refused while the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gatepost.nodes.policy import Question, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments, InvalidResult
@@ -16,8 +14,7 @@ from gatepost.nodes.visit import Equipment
 from gatepost.nodes.workflow import takes_responses
 from gatepost.state.approval import ApprovalRequest, Decision, digest_of_action
 from gatepost.state.canonical import digest_of
-from gatepost.state.errors import CallerMistake, InvalidDecision, InvalidValue
-from gatepost.state.status import EffectState
+from gatepost.state.errors import InvalidDecision, InvalidValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,49 +102,11 @@ class GraphClerk:
 
     def _tool(self, request: ApprovalRequest) -> AnyTool:
         tools = self.equipment.catalog.tools(self.workflow)
-        tool = tools.get(request.undoes or request.tool)
-        if tool is not None and request.undoes:
-            tool = tool.compensate
-        if tool is None or tool.name != request.tool:
+        undos = {tool.compensate.name: tool.compensate for tool in tools.values() if tool.compensate}
+        tool = (undos if request.purpose == "compensate" else tools).get(request.tool)
+        if tool is None:
             raise InvalidDecision(f"this process does not know the tool {request.tool!r}; answer from one that does.")
         return tool
-
-
-def question_about(row: Mapping[str, Any]) -> str:
-    """The approval that asks what became of an effect.
-
-    Args:
-        row: of the effect, as `Ledger.row` gives it.
-
-    Raises:
-        CallerMistake: nobody asks; says why, and what to do.
-    """
-    key, run = row["key"], row["run_id"]
-    if row["question"] is not None and row["state"] == EffectState.IN_DOUBT:
-        return str(row["question"])
-    if row["state"] in (EffectState.SUCCEEDED, EffectState.FAILED):
-        raise CallerMistake(f"effect {key} is known: it {row['state']}. There is nothing to find out.")
-    if row["owned"]:
-        raise CallerMistake(f"effect {key} belongs to run {run}, which {row['owner']} is moving. Wait until it asks.")
-    raise CallerMistake(
-        f"effect {key} was announced, and its run {run} has not gone on since. Go on with it first "
-        f"(`gatepost run resume {run}`): what its tool cannot find out by itself is asked then."
-    )
-
-
-def found_out(
-    request: ApprovalRequest, *, by: str, happened: bool, result: Any, undo: bool, comment: str
-) -> dict[str, Any]:
-    """What somebody found out about an effect, as an answer to the question about it.
-
-    Raises:
-        InvalidDecision: it contradicts itself, or it is no answer to this question.
-    """
-    if happened:
-        return request.happened(by=by, result=result, undo=undo, comment=comment)
-    if undo or result is not None:
-        raise InvalidDecision("what did not happen returned nothing, and there is nothing to undo.")
-    return request.did_not_happen(by=by, comment=comment)
 
 
 def _without_respond(request: ApprovalRequest) -> list[str]:

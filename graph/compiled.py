@@ -28,10 +28,11 @@ from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.runs import Admission, ended, said
 from gatepost.checkpointing.session import SESSION_KEY, RunSession
 from gatepost.graph import door, view
-from gatepost.graph.clerk import GraphClerk, found_out, question_about
+from gatepost.graph.clerk import GraphClerk
 from gatepost.graph.context import RunContext, who_acts
+from gatepost.graph.resolution import resolve
 from gatepost.nodes.visit import Equipment
-from gatepost.state.approval import ApprovalRequest, Decision, decision_of
+from gatepost.state.approval import Decision, decision_of
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, DoorClosed, InvalidValue, RunOwned, UnknownRun, UnknownVersion
 from gatepost.state.ids import RunId, run_id_of
@@ -253,41 +254,11 @@ class GatepostGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         """As `adecide`, for sync callers."""
         return self.saver.bridge.run(self.adecide(decision, **options))
 
-    async def aresolve(
-        self,
-        effect: str,
-        *,
-        by: str,
-        happened: bool,
-        result: Any = None,
-        undo: bool = False,
-        comment: str = "",
-        context: RunContext | None = None,
-        going_on: bool = False,
-    ) -> Recorded:
-        """Say of an effect in doubt what happened, without moving the run.
+    async def aresolve(self, effect: str, *, context: RunContext | None = None, **found: Any) -> Recorded | None:
+        """Say of an effect in doubt what happened, without moving the run; see `graph.resolution.resolve`."""
+        return await resolve(self.saver, self.equipment, effect, tenant=who_acts(context).tenant, **found)
 
-        Args:
-            effect: its key.
-            by: who found out.
-            happened: whether it did.
-            result: what the call returned, where it happened; checked as the call's own result.
-            undo: it happened and is to be undone: the run ends, and what it did is taken back.
-            comment: for the record.
-            context: for whom.
-            going_on: the caller goes on with the run itself; workers leave it alone for a lease's time.
-
-        Raises:
-            UnknownEffect: no effect has this key.
-            CallerMistake: it is not in doubt, or this is no answer; says what to do.
-        """
-        tenant = who_acts(context).tenant
-        asked = question_about(await self.saver.ledger.row(effect, tenant))
-        request = ApprovalRequest.model_validate((await self.saver.approvals.get(asked, tenant))["request"])
-        found = found_out(request, by=by, happened=happened, result=result, undo=undo, comment=comment)
-        return await self.adecide(decision_of(found), context=context, going_on=going_on)
-
-    def resolve(self, effect: str, **options: Any) -> Recorded:
+    def resolve(self, effect: str, **options: Any) -> Recorded | None:
         """As `aresolve`, for sync callers."""
         return self.saver.bridge.run(self.aresolve(effect, **options))
 

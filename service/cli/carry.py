@@ -75,10 +75,19 @@ def carry_out(desk: Desk, run_id: str, decision: Decision, *, name: str | None, 
         CallerMistake: the answer cannot be recorded; says why.
     """
     recorded = desk.graph.decide(decision, going_on=not no_run)
+    go_on(desk, run_id, recorded, name=name, no_run=no_run, artifacts=artifacts)
+
+
+def go_on(desk: Desk, run_id: str, recorded: Recorded, *, name: str | None, no_run: bool, artifacts: Path) -> None:
+    """Go on with the run of an answer that is recorded, unless somebody else is to.
+
+    Raises:
+        Exit: with the code for where the run stands then.
+    """
     if recorded.repeated and _is_old_news(desk, run_id, recorded):
         return
     if no_run:
-        terminal.say(f"recorded: {decision.type} by {decision.by}")
+        terminal.say(f"recorded: {recorded.decision.type} by {recorded.decision.by}")
         return
     try:
         carry_on(desk, None, run_id, Manner(name=name, artifacts=artifacts, ask=False))

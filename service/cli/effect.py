@@ -17,6 +17,7 @@ from gatepost.service.cli.desk import (
     Json,
     Limit,
     acting,
+    authenticated,
     named,
     opened,
 )
@@ -115,10 +116,8 @@ def resolve(
 
     Example: gatepost effect resolve eff_1a2b --did-not-happen --comment "the bank has no such transfer"
     """
-    from gatepost.graph.clerk import found_out, question_about
-    from gatepost.service.cli.answer import decision
-    from gatepost.service.cli.carry import carry_out
-    from gatepost.state.approval import ApprovalRequest
+    from gatepost.graph.resolution import resolve as resolve_effect
+    from gatepost.service.cli.carry import go_on
 
     if [happened, did_not, undo].count(True) != 1:
         raise CallerMistake("say one of: --happened, --did-not-happen, --undo.")
@@ -126,16 +125,26 @@ def resolve(
     with opened(context) as desk:
         row = desk.run(_row(desk, effect))
         desk.knows(row)
-        asked = desk.run(desk.checkpointer.approvals.get(question_about(row), acting(None).tenant))
-        found = found_out(
-            ApprovalRequest.model_validate(asked["request"]),
-            by=acting(name).actor,
-            happened=not did_not,
-            result=None if result is None else read_pairs([f"result={result}"])["result"],
-            undo=undo,
-            comment=comment,
+        recorded = desk.run(
+            resolve_effect(
+                desk.checkpointer,
+                desk.graph.equipment,
+                row["key"],
+                tenant=acting(None).tenant,
+                by=acting(name).actor,
+                happened=not did_not,
+                result=None if result is None else read_pairs([f"result={result}"])["result"],
+                undo=undo,
+                comment=comment,
+                channel="cli",
+                authenticated=authenticated(name),
+                going_on=not no_run,
+            )
         )
-        carry_out(desk, row["run_id"], decision(found, name), name=name, no_run=no_run, artifacts=artifacts)
+        if recorded is None:
+            terminal.say(f"recorded: its run {row['run_id']} had ended, and only the ledger had to know")
+            return
+        go_on(desk, row["run_id"], recorded, name=name, no_run=no_run, artifacts=artifacts)
 
 
 def _shown(row: dict[str, Any]) -> list[tuple[str, Any]]:

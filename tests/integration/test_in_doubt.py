@@ -153,8 +153,10 @@ def test_what_happened_can_be_told_by_the_key(
     with pytest.raises(InvalidDecision, match="nothing undoes send"):
         graph.resolve(key, by="alice", happened=True, undo=True)
     told = {"happened": True, "result": "sent, says the bank"} if happened else {"happened": False}
-    assert not graph.resolve(key, by="alice", **told).repeated
-    assert graph.resolve(key, by="alice", **told).repeated
+    first, second = (graph.resolve(key, by="alice", **told) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert (first.repeated, second.repeated) == (False, True)
     with pytest.raises(AlreadyDecided):
         graph.resolve(key, by="bob", happened=not happened, result=None if happened else "x")
     assert graph.invoke(None, shop.config())["status"] == ("succeeded" if happened else "failed")
@@ -170,6 +172,29 @@ def test_nobody_is_told_what_happened_before_the_run_has_looked_itself(build: An
     owner.change("UPDATE gatepost.effect SET tenant = 'other' WHERE run_id = %s", shop.run())
     with pytest.raises(UnknownEffect):
         hangs.graph.resolve(hangs.calls[0], by="alice", happened=False)
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_what_happened_can_be_told_after_the_run_was_called_off(
+    build: Any, shop: Any, owner: Any, provider: Provider, happened: Any
+) -> None:
+    provider.answers = [TimeoutError()]
+    graph = _graph(build, provider, "ask")
+    graph.invoke({"goal": "w"}, shop.config())
+    owner.rows("SELECT gatepost.give_order(%s, 'cancel', 'bob', 'enough')", shop.run())
+    assert owner.run(shop.run())["status"] == "cancelled"
+    key, told = provider.calls[0], {"result": "sent, says the bank"} if happened else {}
+    with pytest.raises(InvalidDecision):
+        graph.resolve(key, by="alice", happened=True, result=7)
+    assert graph.resolve(key, by="alice", happened=happened, **told) is None
+    (effect,) = owner.effects(shop.run())
+    assert (effect["state"], effect["result"]) == (("succeeded", told["result"]) if happened else ("failed", None))
+    (noted,) = owner.rows(
+        "SELECT actor, reason FROM gatepost.intervention WHERE kind = 'resolve' AND run_id = %s", shop.run()
+    )
+    assert (noted["actor"], "alice found out" in noted["reason"]) == ("alice", True)
+    with pytest.raises(CallerMistake, match="is known"):
+        graph.resolve(key, by="alice", happened=happened)
 
 
 def test_doubt_takes_no_other_answer(build: Any, shop: Any, provider: Provider) -> None:

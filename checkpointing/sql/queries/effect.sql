@@ -56,7 +56,7 @@ LIMIT %(limit)s;
 
 -- name: one
 -- One effect of the tenant, with who moves its run and the last question about it.
-SELECT e.*, r.workflow, r.goal, r.status AS run_status, r.owner, r.lease_expires_at > gatepost.now() AS owned,
+SELECT e.*, r.workflow, r.goal, r.requested_by, r.status AS run_status, r.finished_at AS run_finished_at, r.owner, r.lease_expires_at > gatepost.now() AS owned,
        q.approval_id AS question, q.status AS question_status
 FROM gatepost.effect e JOIN gatepost.run r USING (run_id)
 LEFT JOIN LATERAL (
@@ -65,3 +65,17 @@ LEFT JOIN LATERAL (
     ORDER BY a.opened_at DESC, a.approval_id LIMIT 1
 ) q ON true
 WHERE e.key = %(key)s AND e.tenant = %(tenant)s;
+
+-- name: settle
+-- What somebody found out about an effect of a run that has ended: no question is open, and nobody goes on with it.
+WITH settled AS (
+    UPDATE gatepost.effect e SET
+        state = %(state)s::gatepost.effect_state, result = %(result)s, failure = %(failure)s, finished_at = gatepost.now()
+    FROM gatepost.run r
+    WHERE e.key = %(key)s AND e.tenant = %(tenant)s AND e.state = 'in_doubt'
+      AND r.run_id = e.run_id AND r.finished_at IS NOT NULL
+    RETURNING e.run_id
+)
+INSERT INTO gatepost.intervention (run_id, kind, actor, reason)
+SELECT run_id, 'resolve', %(actor)s, %(reason)s FROM settled
+RETURNING run_id;
