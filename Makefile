@@ -12,8 +12,9 @@ BENCH_STAMP := $(VENV)/.installed-bench
 # pip, quiet: its warnings here are about the index, and an error still stops everything.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
-# A file's tests stay on one worker, so that what a module sets up is set up once.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# A file's tests stay on one worker, so that what a module sets up is set up once. In the order of the folders, the
+# acceptance tests first: the files with few and long tests would else come last, and one worker wait for the other.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # The first of these that *runs*: a version manager's shim may exist and fail.
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
