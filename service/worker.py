@@ -18,8 +18,9 @@ from langgraph.runtime import RunControl
 
 from gatepost.checkpointing.movers import Bell, Movers, is_suspect
 from gatepost.checkpointing.runs import owner_name
-from gatepost.graph.compiled import GatepostGraph, Moved
+from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
+from gatepost.graph.moving import Moved
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.state.status import RunStatus
 

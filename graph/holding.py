@@ -1,0 +1,125 @@
+"""Holding: a run is written down, its lease is taken, and the engine moves it while it is held.
+
+Invariant: the engine is entered only under the lease of a run that this graph version may move, and
+what the run has staged is settled before the lease is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import RunControl
+
+from gatepost.checkpointing.open import Checkpointer
+from gatepost.checkpointing.runs import Admission, ended, said
+from gatepost.checkpointing.session import SESSION_KEY, RunSession
+from gatepost.graph import door
+from gatepost.graph.context import RunContext
+from gatepost.nodes.visit import Equipment
+from gatepost.state.canonical import digest_of
+from gatepost.state.errors import CallerMistake, UnknownVersion
+
+
+class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
+    """The part of the compiled graph that admits and holds runs."""
+
+    equipment: Equipment
+    saver: Checkpointer
+    version: str
+
+    async def _admit(
+        self, entry: door.Entry, start: door.Start, who: RunContext, *, priority: int, kept: timedelta | None
+    ) -> None:
+        workflow = self.equipment.catalog.for_goal(start.goal)
+        run_input = workflow.checked_input(start.input)
+        await self.saver.runs.admit(
+            Admission(
+                run_id=entry.run_id,
+                tenant=who.tenant,
+                requested_by=who.actor,
+                goal=start.goal,
+                workflow=workflow.name,
+                graph_version=self.version,
+                input=run_input,
+                fingerprint=digest_of(workflow.name, run_input),
+                priority=priority,
+                kept=kept,
+            )
+        )
+
+    @asynccontextmanager
+    async def _held(
+        self, entry: door.Entry, who: RunContext, claimed: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[RunSession | None]:
+        """The run's lease; None when nothing is to be moved: it has ended."""
+        runs = self.saver.runs
+        row = claimed or await runs.get(entry.run_id, who.tenant)
+        if ended(row):
+            yield None
+            return
+        self._same_graph(row)
+        try:
+            held = runs.hold(entry.run_id, who.tenant, actor=who.actor, claimed=claimed)
+            session = await held.__aenter__()
+        except CallerMistake:
+            if not ended(await runs.get(entry.run_id, who.tenant)):
+                raise
+            yield None  # it ended while we waited for it
+            return
+        session.trail.policy = self.equipment.catalog.named(row["workflow"]).checkpoints
+        try:
+            yield session
+            if claimed is not None and session.seq == session.run.seq:
+                session.trouble = "it found nothing to do"
+        except GraphDrained:
+            raise
+        except Exception as error:
+            if claimed is not None:
+                session.trouble = said(error)
+            raise
+        finally:
+            await asyncio.shield(self._let_go(held, session))
+
+    def _engine(
+        self, entry: door.Entry, who: RunContext, session: RunSession | None, options: Mapping[str, Any]
+    ) -> Any:
+        """What the engine streams while it moves a held run, until it ends, waits, or is told to stop."""
+        control = options.get("control") or RunControl()
+        if session is not None:
+            session.stop = control.request_drain
+            session.hear(session.ordered)
+        asked: dict[str, Any] = {**options, "context": who, "durability": "sync", "control": control}
+        return super().astream(_engine_input(session), _engine_config(entry, session), **asked)
+
+    def _same_graph(self, row: Mapping[str, Any]) -> None:
+        self.equipment.catalog.named(row["workflow"])
+        if row["graph_version"] != self.version:
+            raise UnknownVersion(
+                f"run {row['run_id']} was started under graph version {row['graph_version']}; this release has "
+                f"{self.version}. Finish it with the release that started it; nothing was changed."
+            )
+
+    async def _let_go(self, held: AbstractAsyncContextManager[RunSession], session: RunSession) -> None:
+        try:
+            await self.saver.settle(session)
+        finally:
+            await held.__aexit__(None, None, None)
+
+
+def _engine_input(session: RunSession | None) -> Any:
+    """The first entry into a run starts it, whichever call that is; every later one resumes."""
+    if session is None or session.seq > 0:
+        return None
+    return {"goal": session.run.goal, "input": session.run.input}
+
+
+def _engine_config(entry: door.Entry, session: RunSession | None) -> RunnableConfig:
+    held = {} if session is None else {SESSION_KEY: session}
+    return cast("RunnableConfig", {**entry.config, "configurable": {**entry.config["configurable"], **held}})

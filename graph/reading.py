@@ -1,0 +1,82 @@
+"""Reading: the state of a run and its checkpoints, with plan and steps joined in.
+
+Invariant: a run of another tenant reads as one that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
+from langgraph.types import StateSnapshot
+
+from gatepost.graph import view
+from gatepost.graph.context import RunContext, who_acts
+from gatepost.graph.holding import HoldingGraph
+from gatepost.state.errors import InvalidValue, UnknownRun
+from gatepost.state.ids import run_id_of
+
+
+class ReadingGraph(HoldingGraph):
+    """The part of the compiled graph that shows runs."""
+
+    async def aget_state(
+        self, config: RunnableConfig, *, subgraphs: bool = False, context: RunContext | None = None
+    ) -> StateSnapshot:
+        """The state as of now, or as of the checkpoint in the config, with plan and steps joined in.
+
+        A run of another tenant reads as one that does not exist: an empty snapshot, as LangGraph's.
+        """
+        row = await self._may_read(config, context)
+        if row is None:
+            return view.nothing(merge_configs(self.config, config))
+        snapshot = await super().aget_state(config, subgraphs=subgraphs)
+        if config.get("configurable", {}).get("checkpoint_id"):
+            return await self._joined(snapshot, seq=view.seq_of(snapshot))
+        return view.as_ordered(await self._joined(snapshot, seq=None), row)
+
+    def get_state(
+        self, config: RunnableConfig, *, subgraphs: bool = False, context: RunContext | None = None
+    ) -> StateSnapshot:
+        """As `aget_state`, for sync callers."""
+        return self.saver.bridge.run(self.aget_state(config, subgraphs=subgraphs, context=context))
+
+    async def aget_state_history(
+        self, config: RunnableConfig, *, context: RunContext | None = None, **options: Any
+    ) -> AsyncIterator[StateSnapshot]:
+        """The checkpoints, newest first, each with plan and steps as they were then. Pass `limit`.
+
+        A run of another tenant has none, as one that does not exist.
+        """
+        if await self._may_read(config, context) is None:
+            return
+        async for snapshot in super().aget_state_history(config, **options):
+            yield await self._joined(snapshot, seq=view.seq_of(snapshot))
+
+    def get_state_history(
+        self, config: RunnableConfig, *, context: RunContext | None = None, **options: Any
+    ) -> Iterator[StateSnapshot]:
+        """As `aget_state_history`, for sync callers."""
+        return self.saver.bridge.iterate(self.aget_state_history(config, context=context, **options))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """How Jupyter shows the graph: as mermaid text. LangGraph's own posts the graph to a public web service."""
+        drawn = self.get_graph().draw_mermaid()
+        return {"text/plain": repr(self), "text/markdown": f"```mermaid\n{drawn}\n```"}
+
+    async def _may_read(self, config: RunnableConfig, context: RunContext | None) -> Mapping[str, Any] | None:
+        """The row of the run in the config, if it is the tenant's. Where none is named, LangGraph says so."""
+        place = merge_configs(self.config, config).get("configurable") or {}
+        if "thread_id" not in place:
+            return {}
+        try:
+            return await self.saver.runs.get(run_id_of(place["thread_id"]), who_acts(context).tenant)
+        except (UnknownRun, InvalidValue):
+            return None
+
+    async def _joined(self, snapshot: StateSnapshot, *, seq: int | None) -> StateSnapshot:
+        if not view.is_run_state(snapshot.values):
+            return snapshot
+        return snapshot._replace(values=await view.as_of(self.saver.history, snapshot.values, seq=seq))
