@@ -41,7 +41,7 @@ from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail
 from gatepost.state import crash
-from gatepost.state.errors import DatabaseUnavailable, LostRun
+from gatepost.state.errors import DatabaseUnavailable, LostRun, NotHeld
 from gatepost.state.status import RunStatus
 
 FLUSH_SECONDS = 0.02
@@ -115,6 +115,7 @@ class GatepostSaver(PlaceSaver):
         """Commit a superstep: the run's rows, its transition and its checkpoint in one transaction."""
         session = _written_for(config)
         if session is None:
+            await self._is_no_run(config)
             return await super().aput(config, checkpoint, metadata, new_versions)
         async with session.flush_lock:
             _stop_timer(session)
@@ -130,6 +131,18 @@ class GatepostSaver(PlaceSaver):
             if kept:
                 session.trail.kept(checkpoint["id"], session.now)
         return {"configurable": {**_PLACE, "thread_id": session.run.run_id, "checkpoint_id": checkpoint["id"]}}
+
+    async def _is_no_run(self, config: RunnableConfig) -> None:
+        place = config["configurable"]
+        if place.get("checkpoint_ns"):
+            return  # a graph that a tool of the run uses
+        async with self.pools.connection() as connection:
+            row = await (await connection.execute(query("thread.is_run"), place)).fetchone()
+        if row is not None and row["yes"]:
+            raise NotHeld(
+                f"thread {place['thread_id']} is a Gatepost run, and this graph writes its checkpoints without the "
+                "run's lease. Give this graph a thread_id of its own; the run is moved by the graph of build_graph()."
+            )
 
     async def settle(self, session: RunSession) -> None:
         """Write what finished tasks left when the engine stopped in the middle of a superstep."""

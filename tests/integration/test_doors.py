@@ -563,6 +563,20 @@ def test_a_graph_compiled_elsewhere_runs_nothing(stock: Stock, shop: Any, where:
     shop.still_answerable("r1")
 
 
+def test_another_graph_cannot_write_to_the_thread_of_a_run(shop: Any) -> None:
+    shop.open()
+    other = StateGraph(Sale)
+    other.add_node("look", lambda state: {"said": ["other"]})
+    other.add_edge(START, "look")
+    foreign = other.compile(checkpointer=shop.graph.saver)
+    with pytest.raises(NotHeld, match="thread_id of its own"):
+        foreign.invoke({"goal": "sell"}, shop.config())
+    with pytest.raises(NotHeld, match="thread_id of its own"):
+        foreign.update_state(shop.config(), {"said": ["mallory"]}, as_node="look")
+    assert foreign.invoke({"goal": "sell"}, shop.config("its-own"))["said"] == ["other"]
+    shop.still_answerable()
+
+
 FORGED = {
     "status": "running",
     "step": "charge",

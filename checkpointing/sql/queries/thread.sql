@@ -31,3 +31,7 @@ DELETE FROM checkpoints WHERE metadata ->> 'run_id' = ANY(%(run_ids)s);
 SELECT task_id, channel, type, blob FROM checkpoint_writes
 WHERE thread_id = %(thread_id)s AND checkpoint_ns = '' AND checkpoint_id = %(checkpoint_id)s
 ORDER BY task_path, task_id, idx;
+
+-- name: is_run
+-- Whether a thread is a run, of whichever tenant: its checkpoints are written under its lease, and in no other way.
+SELECT EXISTS (SELECT FROM gatepost.run WHERE run_id = %(thread_id)s) AS yes;
