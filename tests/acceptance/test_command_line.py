@@ -287,7 +287,8 @@ def test_help_does_not_wait_for_the_engine(tmp_path: Path, arguments: tuple[str,
 
 
 def test_shell_completion(tmp_path: Path) -> None:
-    script = Shell(tmp_path, NOWHERE).bare("--show-completion", "bash")
+    told = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # there need not be a shell above the tests
+    script = Shell(tmp_path, NOWHERE, **told).bare("--show-completion", "bash")
     assert (script.code, "_GATEPOST_COMPLETE=complete_bash" in script.out) == (0, True)
     asked = {"_GATEPOST_COMPLETE": "complete_bash", "COMP_WORDS": "gatepost approval re", "COMP_CWORD": "2"}
     assert Shell(tmp_path, NOWHERE, **asked).bare().out.split() == ["reject", "respond"]

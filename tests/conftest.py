@@ -1,0 +1,15 @@
+"""For all tests: a Ctrl-C can be sent to them and to what they start.
+
+A shell starts background jobs with SIGINT ignored, and so would be everything below them; the tests of
+interrupts would wait for one that never comes.
+"""
+
+from __future__ import annotations
+
+import signal
+
+
+def pytest_configure() -> None:
+    """Take SIGINT back where whoever started the tests has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
