@@ -63,6 +63,8 @@ class Entry:
     """Database time when this was read."""
     cleared: bool
     """Whether every attempt so far certainly did nothing."""
+    not_before: datetime | None
+    """When the next one may be made, where one was to wait."""
     fresh: bool
     """Whether this call wrote the intent; otherwise an earlier one did."""
 
@@ -144,14 +146,20 @@ class Ledger:
         async with self._pools.transaction() as connection:
             yield Transaction(connection, {"run_id": session.run.run_id, "epoch": session.epoch, "key": key})
 
-    async def clear(self, session: RunSession, key: str, failure: Failure) -> None:
-        """Write down that no attempt so far did anything, before a wait that may die.
+    async def clear(self, session: RunSession, key: str, failure: Failure, *, wait: timedelta) -> None:
+        """Write down that no attempt so far did anything, before a wait that may die, and how long it is.
 
         Raises:
             LostRun: another owner has the run.
         """
         session.check()
-        params = {"run_id": session.run.run_id, "key": key, "epoch": session.epoch, "failure": Json(failure.plain())}
+        params = {
+            "run_id": session.run.run_id,
+            "key": key,
+            "epoch": session.epoch,
+            "failure": Json(failure.plain()),
+            "wait": wait,
+        }
         async with self._pools.connection() as connection:
             await connection.execute(query("effect.clear"), params)
 
@@ -282,5 +290,6 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         attempted_at=row["attempted_at"],
         now=row["now"],
         cleared=row["cleared"],
+        not_before=row["not_before"],
         fresh=row["fresh"],
     )

@@ -185,12 +185,25 @@ class Attempts:
             )
             failure = Failure(kind="poison", message=f"{message} (key {self._entry.key})")
             return failed(failure) if self._doubt is None else unknown(failure)
-        return await self.let_through() or await self._announce()
+        return await self._wait_it_out() or await self.let_through() or await self._announce()
+
+    async def _wait_it_out(self) -> Outcome | None:
+        """The rest of a wait that died with its process."""
+        assert self._entry is not None
+        if not self._entry.cleared or self._entry.not_before is None:
+            return None
+        left = (self._entry.not_before - self._now()).total_seconds()
+        if left > LONGEST_PAUSE_SECONDS:
+            why = Failure(kind="throttled", message="its last attempt was to be followed by a wait")
+            return self._later(left, self._entry.failure or why)
+        await self._pause(left)
+        return None
 
     async def _next(self, pause: float, failure: Failure, *, here: bool) -> Outcome | None:
         """Wait, and announce the next attempt. What died in the wait leaves no doubt where there was none."""
         if self._entry is not None and self._doubt is None:
-            await self._visit.equipment.ledger.clear(self._visit.session, self._entry.key, failure)
+            wait = timedelta(seconds=pause)
+            await self._visit.equipment.ledger.clear(self._visit.session, self._entry.key, failure, wait=wait)
         crash.here("pause")
         if not here:
             return self._later(pause, failure)

@@ -430,6 +430,7 @@ CREATE TABLE gatepost.effect (
     finished_at timestamp with time zone,
     attempted_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     cleared boolean DEFAULT false NOT NULL,
+    not_before timestamp with time zone,
     CONSTRAINT effect_effect_class_check CHECK ((effect_class = ANY (ARRAY['read'::text, 'write'::text, 'irreversible'::text]))),
     CONSTRAINT effect_known_is_finished CHECK (((state = ANY (ARRAY['succeeded'::gatepost.effect_state, 'failed'::gatepost.effect_state])) = (finished_at IS NOT NULL))),
     CONSTRAINT effect_on_doubt_check CHECK ((on_doubt = ANY (ARRAY['retry'::text, 'lookup'::text, 'transaction'::text, 'ask'::text]))),
@@ -439,6 +440,8 @@ CREATE TABLE gatepost.effect (
 COMMENT ON COLUMN gatepost.effect.attempted_at IS 'when the last attempt was announced, just before it was made';
 
 COMMENT ON COLUMN gatepost.effect.cleared IS 'every attempt so far certainly did nothing: a wait that dies leaves no doubt';
+
+COMMENT ON COLUMN gatepost.effect.not_before IS 'when the next attempt may be made; set while nothing is under way';
 
 CREATE TABLE gatepost.intervention (
     number bigint NOT NULL,
@@ -758,6 +761,8 @@ GRANT UPDATE(finished_at) ON TABLE gatepost.effect TO gatepost_app;
 GRANT UPDATE(attempted_at) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT UPDATE(cleared) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT UPDATE(not_before) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.intervention TO gatepost_app;
 

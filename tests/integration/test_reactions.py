@@ -216,24 +216,53 @@ def test_a_class_may_fail_at_once_that_would_be_tried_again(bank: Bank, shop: An
 # attempts and time
 
 
-@pytest.mark.parametrize("on_doubt", ["ask", "retry"])
-def test_a_crash_in_a_pause_forgets_no_attempt_and_leaves_no_doubt(
-    bank: Bank, shop: Any, owner: Any, on_doubt: str
-) -> None:
-    bank.ends = [NotDone("busy", again=True) for _ in range(3)]
-    retry = Retry(attempts=3, first=timedelta(seconds=30), longest=timedelta(seconds=30))
-    cleared = threading.Event()
+def _cleared(owner: Any) -> threading.Event:
+    """The fact that an attempt is known to have done nothing, and another one is waited for."""
+    waits = threading.Event()
 
     def watch() -> None:
-        owner.wait_for("SELECT FROM gatepost.effect WHERE run_id = %s AND cleared", shop.run())
-        cleared.set()
+        owner.wait_for("SELECT FROM gatepost.effect WHERE cleared")
+        waits.set()
 
     threading.Thread(target=watch).start()
-    bank.cut_off(bank.graph(on_doubt=on_doubt, retry=retry), shop.config(), cleared)
+    return waits
+
+
+def test_a_crash_does_not_shorten_a_wait(gatepost_graph: Any, gatepost_database: Any, lone_owner: Any) -> None:
+    """The provider asked for half a minute; whoever goes on asks it not a second earlier."""
+    bank = Bank(gatepost_graph)
+    bank.ends = [NotDone("slowly", retry_after=timedelta(seconds=30))]
+    graph = bank.graph(retry=Retry(attempts=2))
+    config: Any = {"configurable": {"thread_id": "r1"}}
+    bank.cut_off(graph, config, _cleared(lone_owner))
+    gatepost_database.clock.shift(timedelta(seconds=29))
+
+    async def go_on() -> Any:
+        running = asyncio.ensure_future(graph.ainvoke(None, config))
+        await asyncio.wait({running}, timeout=0.2)
+        assert len(bank.keys) == 1
+        return await running
+
+    assert asyncio.run(go_on())["status"] == "succeeded"
+    assert len(bank.keys) == 2
+
+
+@pytest.mark.parametrize("on_doubt", ["ask", "retry"])
+def test_a_crash_in_a_pause_forgets_no_attempt_and_leaves_no_doubt(
+    gatepost_graph: Any, gatepost_database: Any, lone_owner: Any, on_doubt: str
+) -> None:
+    bank = Bank(gatepost_graph)
+    bank.ends = [NotDone("busy", again=True) for _ in range(3)]
+    pause = timedelta(seconds=30)
+    config: Any = {"configurable": {"thread_id": "r1"}}
+    bank.cut_off(
+        bank.graph(on_doubt=on_doubt, retry=Retry(attempts=3, first=pause, longest=pause)), config, _cleared(lone_owner)
+    )
+    gatepost_database.clock.shift(pause)
     graph = bank.graph(on_doubt=on_doubt, retry=Retry(attempts=3, first=QUICK))
-    result = graph.invoke(None, shop.config())
+    result = graph.invoke(None, config)
     assert (result["status"], len(bank.keys), len(set(bank.keys))) == ("failed", 3, 1)
-    (effect,) = owner.effects(shop.run())
+    (effect,) = lone_owner.effects("r1")
     assert (effect["state"], effect["attempts"]) == ("failed", 3)
 
 

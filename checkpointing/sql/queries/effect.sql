@@ -22,7 +22,7 @@ RETURNING gatepost.effect.*, false AS fresh, gatepost.now() AS now;
 -- name: clear
 -- Every attempt so far certainly did nothing; the next one is announced when it is made.
 WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
-UPDATE gatepost.effect SET cleared = true, failure = %(failure)s, epoch = %(epoch)s FROM fence
+UPDATE gatepost.effect SET cleared = true, failure = %(failure)s, not_before = gatepost.now() + %(wait)s, epoch = %(epoch)s FROM fence
 WHERE key = %(key)s AND state = 'intended';
 
 -- name: succeed
