@@ -14,6 +14,7 @@ from gatepost.checkpointing.heart import Heart
 from gatepost.checkpointing.history import History
 from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.migrate import migrate as apply_migrations
+from gatepost.checkpointing.orders import Orders
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.runs import Lease, Runs
 from gatepost.checkpointing.saver import GatepostSaver
@@ -40,6 +41,7 @@ class Checkpointer(GatepostSaver):
         self.approvals = Approvals(self.pools)
         self.ledger = Ledger(self.pools)
         self.breakers = Breakers(self.pools)
+        self.orders = Orders(self.pools)
         atexit.register(self.close)
 
     def close(self) -> None:

@@ -1,18 +1,22 @@
-"""Orders of an operator to a run: hold it, let it go on, call it off.
+"""Orders of an operator to a run: hold it, let it go on, call it off, tell its gate something.
 
 Invariant: an order is carried out by whoever holds the run, at a superstep's end, or at once when
 nobody does; it never cuts off a call, so it makes nothing doubtful that was not. Each is on record
-with who gave it and why (gatepost.intervention).
+with who gave it and why (gatepost.intervention). What the gate is told, it is told once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from psycopg.types.json import Json
 
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.state.errors import CallerMistake, UnknownRun
+from gatepost.state.recovery import Instruction
 from gatepost.state.status import RUN_FINAL, RUN_PARKED, RunStatus
 from gatepost.state.values import storable_text
 
@@ -77,6 +81,63 @@ class Orders:
                 "Cancel it, and start another."
             )
         return RunStatus(row["after"])
+
+    async def instruct(
+        self,
+        instruction: Instruction,
+        run_id: str,
+        tenant: str,
+        *,
+        stands: Collection[RunStatus],
+        actor: str,
+        why: str = "",
+        step: str | None = None,
+    ) -> Answer:
+        """Have the gate of a run told something at its next visit, and the run queued for that.
+
+        Args:
+            instruction: what.
+            run_id: the run.
+            tenant: whose it must be.
+            stands: nothing is said to a run that stands otherwise by now.
+            actor: who says it.
+            why: for the record.
+            step: which step it is about.
+
+        Raises:
+            UnknownRun: the tenant has no such run.
+            CallerMistake: it stands otherwise, or has not begun.
+        """
+        data = {"step": step} if step else {}
+        row = await self._row(
+            "order.instruct",
+            run_id,
+            tenant,
+            stands=sorted(stands),
+            kind=instruction,
+            actor=actor,
+            why=_checked(why),
+            data=Json(data),
+        )
+        if row["after"] is None and row["seq"] == 0:
+            raise CallerMistake(f"run {run_id} has not begun, so there is nothing to {instruction}. Cancel it instead.")
+        if row["after"] is None:
+            raise CallerMistake(
+                f"run {run_id} is {row['before']} by now, and was told nothing. Look again: gatepost run why {run_id}"
+            )
+        status = RunStatus(row["after"])
+        return Answer(status, owner=None if status is RunStatus.QUEUED else row["owner"])
+
+    async def untaken(self, run_id: str) -> list[dict[str, Any]]:
+        """What the gate of a run is still to be told: number, kind, actor, reason, data."""
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query("order.untaken"), {"run_id": run_id})).fetchall()
+
+    async def given_up(self, workflows: Collection[str]) -> list[dict[str, Any]]:
+        """Runs of these workflows that movers gave up, and that neither a person nor a policy has touched since."""
+        async with self._pools.connection() as connection:
+            cursor = await connection.execute(query("order.given_up"), {"workflows": list(workflows)})
+            return await cursor.fetchall()
 
     async def _row(self, name: str, run_id: str, tenant: str, **params: Any) -> dict[str, Any]:
         async with self._pools.transaction() as connection:

@@ -208,6 +208,7 @@ class Runs:
             reason=row["reason"],
             renewed=row["asked"],
             ordered=row["ordered"],
+            instructed=row["instructed"],
         )
 
     async def _release(self, session: RunSession) -> None:

@@ -119,6 +119,8 @@ class RunSession:
     """What this attempt failed with, where a mover made it."""
     ordered: str | None = None
     """What an operator wants of the run; letting go of it carries it out."""
+    instructed: bool = False
+    """Whether an operator has said something that the gate has not been told."""
     stop: Callable[[], None] | None = None
     """Makes the engine stop at the next superstep; from any thread."""
     flush_timer: asyncio.TimerHandle | None = None
@@ -183,6 +185,10 @@ class RunSession:
     def stage_void(self, task: str, approval: str) -> None:
         """A question that is no longer asked."""
         self._stage(task, "void", approval_id=approval)
+
+    def stage_heard(self, task: str, number: int) -> None:
+        """The gate is told an operator's instruction."""
+        self._stage(task, "heard", number=number)
 
     def stage_artifact(self, task: str, artifact: Artifact) -> None:
         """A version of an output."""

@@ -24,6 +24,7 @@ from gatepost.checkpointing.session import RunSession
 from gatepost.graph import door, view
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.moving import MovingGraph
+from gatepost.graph.operating import OperatingGraph
 from gatepost.graph.reading import ReadingGraph
 from gatepost.nodes.visit import Equipment
 from gatepost.state.approval import Decision
@@ -34,7 +35,7 @@ _INVOKED = "gatepost_invoked"
 """Set by `ainvoke`: chunks pass as they are, and the joined view comes once, at the end."""
 
 
-class GatepostGraph(MovingGraph, ReadingGraph):
+class GatepostGraph(MovingGraph, ReadingGraph, OperatingGraph):
     """What `build_graph` returns. Use it as any compiled graph; what differs is refused with a reason."""
 
     @classmethod

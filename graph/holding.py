@@ -16,6 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
+from langgraph.types import StateUpdate
 
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.runs import Admission, ended, said
@@ -25,6 +26,10 @@ from gatepost.graph.context import RunContext
 from gatepost.nodes.visit import Equipment
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, UnknownVersion
+
+_OPERATOR = "operator"
+_BEFORE_THE_GATE = "planner"
+"""The node as which an operator speaks: it leads to the gate and nowhere else."""
 
 
 class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
@@ -75,6 +80,8 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             return
         session.trail.policy = self.equipment.catalog.named(row["workflow"]).checkpoints
         try:
+            if session.instructed:
+                await self._instruct(entry, session)
             yield session
             if claimed is not None and session.seq == session.run.seq:
                 session.trouble = "it found nothing to do"
@@ -98,6 +105,16 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         asked: dict[str, Any] = {**options, "context": who, "durability": "sync", "control": control}
         return super().astream(_engine_input(session), _engine_config(entry, session), **asked)
 
+    async def _instruct(self, entry: door.Entry, session: RunSession) -> None:
+        """Hand the gate what an operator has said, in a superstep of its own; the next one is the gate's."""
+        said = await self.saver.orders.untaken(session.run.run_id)
+        session.enter("operator", _OPERATOR)
+        for instruction in said:
+            session.stage_heard(_OPERATOR, instruction["number"])
+        told = StateUpdate({"signals": [_signal(instruction) for instruction in said]}, _BEFORE_THE_GATE, None)
+        await super().abulk_update_state(_engine_config(entry, session), [[told]])
+        session.instructed = False
+
     def _same_graph(self, row: Mapping[str, Any]) -> None:
         self.equipment.catalog.named(row["workflow"])
         if row["graph_version"] != self.version:
@@ -111,6 +128,11 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             await self.saver.settle(session)
         finally:
             await held.__aexit__(None, None, None)
+
+
+def _signal(instruction: Mapping[str, Any]) -> dict[str, Any]:
+    order, by, why = instruction["kind"], instruction["actor"], instruction["reason"]
+    return {"kind": "operator", "order": order, "by": by, "why": why, **instruction["data"]}
 
 
 def _engine_input(session: RunSession | None) -> Any:

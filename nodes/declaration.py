@@ -16,10 +16,11 @@ from pydantic import BaseModel
 from gatepost.nodes.tool import AnyTool, Tool, ToolMistake
 from gatepost.state.errors import InvalidValue
 from gatepost.state.plan import Plan
+from gatepost.state.recovery import Mode
 from gatepost.state.status import RunStatus
 from gatepost.state.values import storable_text
 
-UNDOABLE = (RunStatus.FAILED, RunStatus.REJECTED, RunStatus.STRANDED)
+UNDOABLE = (RunStatus.FAILED, RunStatus.REJECTED, RunStatus.STRANDED, RunStatus.CANCELLED)
 """Endings that may undo what succeeded before."""
 
 
@@ -98,6 +99,22 @@ def endings_of(value: object, *, workflow: str) -> frozenset[RunStatus]:
             f"{', '.join(map(str, UNDOABLE))}: {example}."
         )
     return frozenset(map(RunStatus, found))
+
+
+def recovery_of(value: object, *, workflow: str) -> Mode | None:
+    """What becomes of runs that workers gave up.
+
+    Raises:
+        ToolMistake: it is neither undone nor left.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in (Mode.ROLLBACK, Mode.ABANDON):
+        raise ToolMistake(
+            f"workflow {workflow!r}: on_stranded={value!r:.40} would strand the run again. Write 'rollback' or "
+            "'abandon', or leave it out: an operator says then (gatepost run recover)."
+        )
+    return Mode(value)
 
 
 def check_input(value: object, *, workflow: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gatepost.checkpointing.approvals import decision_in
+from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
 from gatepost.nodes.workflow import Conclusion, Ending
+from gatepost.state.artifact import Artifact
 from gatepost.state.channels import RunState
 from gatepost.state.errors import GatepostError, InvalidValue
-from gatepost.state.status import RunStatus
+from gatepost.state.status import RunStatus, StepStatus
+from gatepost.state.step import StepRecord
 from gatepost.state.values import printable, storable
 
 
@@ -23,11 +27,13 @@ async def finalizer(state: RunState, visit: Visit) -> dict[str, Any]:
         status, reason, conclusion = _broken(reason, str(error))
     except Exception as error:  # noqa: BLE001 (a workflow's own code may raise anything; it becomes state)
         status, reason, conclusion = _broken(reason, f"{type(error).__name__}: {error}")
-    for artifact in conclusion.artifacts:
+    artifacts = [_anew(artifact, state.get("outcome")) for artifact in conclusion.artifacts]
+    for artifact in artifacts:
         visit.session.stage_artifact(visit.task, artifact)
     visit.session.move(status, reason)
-    names = [f"{artifact.name}@{artifact.version}" for artifact in conclusion.artifacts]
-    outcome = {**conclusion.outcome, "status": status.value, "reason": reason, "artifacts": names}
+    names = [f"{artifact.name}@{artifact.version}" for artifact in artifacts]
+    said = {**conclusion.outcome, **undoing(visit.board.records.values(), visit.tool)}
+    outcome = {**said, "status": status.value, "reason": reason, "artifacts": names}
     return {"status": status.value, "outcome": outcome, "ending": None}
 
 
@@ -50,6 +56,28 @@ async def _ending(state: RunState, visit: Visit, status: RunStatus, reason: str)
         approvals=decided,
         policy_version=visit.equipment.policy.version,
     )
+
+
+def undoing(records: Iterable[StepRecord], tool: Callable[[str], AnyTool]) -> dict[str, Any]:
+    """What was undone and what was not, and why not: for the outcome of a run in which something was to be undone."""
+    found = {record.step: record for record in records}
+    undone = [step for step, record in found.items() if record.status is StepStatus.COMPENSATED]
+    stuck = {step: record.reason for step, record in found.items() if record.status is StepStatus.COMPENSATION_FAILED}
+    if not undone and not stuck:
+        return {}
+    left = {
+        step: "nothing undoes it"
+        for step, record in found.items()
+        if record.status is StepStatus.SUCCEEDED and tool(record.tool).effect != "read"
+    }
+    return {"undone": undone, "not_undone": {**left, **stuck}}
+
+
+def _anew(artifact: Artifact, before: Mapping[str, Any] | None) -> Artifact:
+    """A run that was recovered concludes once more: what it leaves behind then is a later version."""
+    versions = (name.rpartition("@") for name in (before or {}).get("artifacts", ()))
+    last = max((int(version) for name, _, version in versions if name == artifact.name), default=0)
+    return artifact if artifact.version > last else artifact.model_copy(update={"version": last + 1})
 
 
 def _checked(conclusion: Conclusion) -> Conclusion:

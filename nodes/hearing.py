@@ -197,13 +197,13 @@ class Hearing(Judging):
         if decision.type == "respond":
             self._replan("approval", decision.by, decision.comment)
         elif decision.type == "approve":
-            self._try_anew(record, decision)
+            self._try_anew(record, _said("tried again", decision))
         else:
             self._let_fail(record, by=_said("left so", decision))
 
-    def _try_anew(self, record: StepRecord, decision: Decision) -> None:
+    def _try_anew(self, record: StepRecord, reason: str) -> None:
         """Under the authority that it had; where it had none that still stands, it is judged as any other step."""
-        ready = anew(record, reason=_said("tried again", decision))
+        ready = anew(record, reason=reason)
         if record.approval is None:
             self._judge(ready, self.visit.board.step(record.step))
             return

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from gatepost.nodes.ahead import look_ahead
-from gatepost.nodes.hearing import Hearing
+from gatepost.nodes.instructions import Instructions
 from gatepost.nodes.judging import dispatched
 from gatepost.nodes.visit import Visit
 from gatepost.state.channels import RunState
@@ -34,7 +34,7 @@ async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
     return gate.update()
 
 
-class _Gate(Hearing):
+class _Gate(Instructions):
     """One visit, in the order in which it goes."""
 
     def settle(self) -> None:

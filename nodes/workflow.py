@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
@@ -21,6 +21,7 @@ from gatepost.state.artifact import Artifact
 from gatepost.state.checkpoints import CheckpointPolicy, checked
 from gatepost.state.errors import InvalidValue, UnknownGoal, UnknownVersion
 from gatepost.state.plan import Plan
+from gatepost.state.recovery import Mode
 from gatepost.state.status import RunStatus
 from gatepost.state.step import StepRecord
 from gatepost.state.values import storable
@@ -129,7 +130,9 @@ class Workflow:
     conclude: Callable[[Ending], Conclusion] = lambda _: Conclusion()
     """Pure: what the end means. Called once, by the finalizer."""
     compensate_on: frozenset[RunStatus] = frozenset()
-    """Endings (`FAILED`, `REJECTED`, `STRANDED`) that undo what succeeded before."""
+    """Endings (`FAILED`, `REJECTED`, `STRANDED`, `CANCELLED`) that undo what succeeded before."""
+    on_stranded: Mode | Literal["rollback", "abandon"] | None = None
+    """What becomes of a run that ended one worker after another until they gave it up. None: an operator says."""
     version: str = "1"
     on_failure: OnFailure = field(default_factory=dict)
     """What is done about a class of failure of any tool, or of one (`charge.auth`), in place of what else is said."""
@@ -147,6 +150,7 @@ class Workflow:
         object.__setattr__(self, "goals", declaration.goals_of(self.goals, workflow=name))
         object.__setattr__(self, "tools", declaration.tools_of(self.tools, workflow=name))
         object.__setattr__(self, "compensate_on", declaration.endings_of(self.compensate_on, workflow=name))
+        object.__setattr__(self, "on_stranded", declaration.recovery_of(self.on_stranded, workflow=name))
         known = [tool.name for tool in self.tools] + [tool.undo for tool in self.tools if tool.undo]
         said = on_failure_of(self.on_failure, where=f"workflow {name!r}", tools=known)
         object.__setattr__(self, "on_failure", said)

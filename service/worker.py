@@ -21,6 +21,7 @@ from gatepost.checkpointing.runs import owner_name
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
 from gatepost.graph.moving import Moved
+from gatepost.graph.recovery import recover_given_up
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.state.status import RunStatus
 
@@ -108,6 +109,8 @@ class Worker:
             return None
         known = self._graph.equipment.catalog.workflows
         try:
+            for run in await recover_given_up(self._graph.saver, self._graph.equipment):
+                self._say(f"[run] {run}=given up, and recovered as its workflow says")
             return await self._movers.claim(workflows=known, graph_version=self._graph.version, slots=free)
         except DatabaseUnavailable as error:
             if self._terms.until != "stopped":

@@ -34,7 +34,7 @@ class StepStatus(StrEnum):
     SKIPPED = "skipped"
     """its condition did not hold, or a new plan dropped it"""
     CANCELLED = "cancelled"
-    """a person or the run's end stopped it before it acted"""
+    """a person or the run's end stopped it before it acted; an operator may have the run go on"""
     COMPENSATING = "compensating"
     """its effect is being undone"""
     COMPENSATED = "compensated"
@@ -138,7 +138,7 @@ STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = {
     StepStatus.FAILED: frozenset({StepStatus.READY, StepStatus.SKIPPED}),
     StepStatus.IN_DOUBT: frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED}),
     StepStatus.SKIPPED: frozenset(),
-    StepStatus.CANCELLED: frozenset(),
+    StepStatus.CANCELLED: frozenset({StepStatus.PENDING}),
     StepStatus.COMPENSATING: frozenset({StepStatus.COMPENSATED, StepStatus.COMPENSATION_FAILED}),
     StepStatus.COMPENSATED: frozenset(),
     StepStatus.COMPENSATION_FAILED: frozenset({StepStatus.COMPENSATING}),
@@ -149,6 +149,9 @@ RUN_FINAL = frozenset(
 )
 """Nobody moves these any more."""
 
+RUN_RECOVERABLE = frozenset({RunStatus.REJECTED, RunStatus.FAILED, RunStatus.CANCELLED})
+"""Those of them that an operator can have gone on with."""
+
 RUN_PARKED = frozenset({RunStatus.HELD, RunStatus.TIMED_OUT, RunStatus.COMPENSATION_FAILED, RunStatus.STRANDED})
 """Only an operator moves these."""
 
@@ -157,7 +160,8 @@ _MOVING = frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.BLOCKED, Run
 RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
     **{status: (_MOVING | RUN_FINAL | RUN_PARKED) - {status} for status in _MOVING},
     **{status: frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLED}) for status in RUN_PARKED},
-    **{status: frozenset() for status in RUN_FINAL},
+    **{status: frozenset({RunStatus.QUEUED}) for status in RUN_RECOVERABLE},
+    **{status: frozenset() for status in RUN_FINAL - RUN_RECOVERABLE},
 }
 
 APPROVAL_TRANSITIONS: Mapping[ApprovalStatus, frozenset[ApprovalStatus]] = {

@@ -133,6 +133,28 @@ BEGIN
     RETURN gatepost.obey(p_run_id);
 END $$;
 
+CREATE FUNCTION gatepost.instruct(p_run_id text, p_from gatepost.run_status[], p_kind text, p_actor text, p_why text, p_data json) RETURNS gatepost.run_status
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    found gatepost.run;
+BEGIN
+    SELECT * INTO STRICT found FROM gatepost.run WHERE run_id = p_run_id FOR NO KEY UPDATE;
+    IF found.status <> ALL (p_from) OR found.seq = 0 THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO gatepost.intervention (run_id, kind, actor, reason, data)
+    VALUES (p_run_id, p_kind, p_actor, p_why, (p_data::jsonb || jsonb_build_object('stood', found.status))::json);
+    IF found.owner IS NOT NULL AND found.lease_expires_at > gatepost.now() THEN
+        UPDATE gatepost.run SET ordered = coalesce(ordered, 'instruct'), ordered_by = coalesce(ordered_by, p_actor),
+            ordered_why = coalesce(ordered_why, p_why)
+        WHERE run_id = p_run_id;
+        RETURN found.status;
+    END IF;
+    RETURN gatepost.queue_again(p_run_id, format('%s by %s', p_kind, p_actor));
+END $$;
+
 CREATE FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_wake_reason text DEFAULT NULL::text, p_trouble text DEFAULT NULL::text, p_patience integer DEFAULT NULL::integer) RETURNS gatepost.run_status
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -199,6 +221,26 @@ CREATE FUNCTION gatepost.obey(p_run_id text) RETURNS gatepost.run_status
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+    found gatepost.run;
+    after gatepost.run_status;
+BEGIN
+    SELECT * INTO STRICT found FROM gatepost.run WHERE run_id = p_run_id FOR NO KEY UPDATE;
+    IF found.ordered = 'instruct' AND found.finished_at IS NULL THEN
+        RETURN gatepost.queue_again(p_run_id, format('told by %s', found.ordered_by));
+    END IF;
+    after := gatepost.obey_stop(p_run_id);
+    IF found.finished_at IS NOT NULL OR found.ordered = 'cancel' THEN
+        UPDATE gatepost.intervention SET taken_seq = 0
+        WHERE run_id = p_run_id AND data IS NOT NULL AND taken_seq IS NULL;
+    END IF;
+    RETURN after;
+END $$;
+
+CREATE FUNCTION gatepost.obey_stop(p_run_id text) RETURNS gatepost.run_status
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
     moment timestamptz := gatepost.now();
     found gatepost.run;
 BEGIN
@@ -236,6 +278,17 @@ BEGIN
     WHERE run_id = p_run_id;
     RETURN CASE found.ordered WHEN 'cancel' THEN 'cancelled' ELSE 'held' END;
 END $$;
+
+CREATE FUNCTION gatepost.queue_again(p_run_id text, p_why text) RETURNS gatepost.run_status
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    UPDATE gatepost.run SET
+        status = 'queued', reason = p_why, updated_at = gatepost.now(), finished_at = NULL,
+        owner = NULL, lease_expires_at = NULL, wake_at = NULL, wake_reason = NULL, setbacks = 0, trouble = NULL,
+        ordered = NULL, ordered_by = NULL, ordered_why = NULL
+    WHERE run_id = p_run_id RETURNING status
+$$;
 
 CREATE FUNCTION gatepost.ring() RETURNS trigger
     LANGUAGE plpgsql
@@ -288,7 +341,7 @@ BEGIN
     RETURN after;
 END $$;
 
-CREATE FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) RETURNS void
+CREATE FUNCTION gatepost.write_records(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -335,6 +388,19 @@ BEGIN
         FROM json_to_recordset(p_rows -> 'artifact') AS r (
             name text, version integer, step_id text, media_type text, content text, sha256 text, parents json)
         ON CONFLICT DO NOTHING;
+    END IF;
+END $$;
+
+CREATE FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM gatepost.write_records(p_run_id, p_epoch, p_seq, p_rows);
+    IF p_rows -> 'heard' IS NOT NULL THEN
+        UPDATE gatepost.intervention i SET taken_seq = p_seq
+        FROM json_to_recordset(p_rows -> 'heard') AS r (number bigint)
+        WHERE i.number = r.number AND i.run_id = p_run_id AND i.taken_seq IS NULL;
     END IF;
 END $$;
 
@@ -449,8 +515,14 @@ CREATE TABLE gatepost.intervention (
     kind text NOT NULL,
     actor text NOT NULL,
     reason text DEFAULT ''::text NOT NULL,
-    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    data json,
+    taken_seq bigint
 );
+
+COMMENT ON COLUMN gatepost.intervention.data IS 'for an instruction: what the gate is told, and how the run stood; null where nothing is';
+
+COMMENT ON COLUMN gatepost.intervention.taken_seq IS 'the transition in which the gate was told; 0: never, the run ended first';
 
 ALTER TABLE gatepost.intervention ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME gatepost.intervention_number_seq
@@ -499,7 +571,7 @@ CREATE TABLE gatepost.run (
     ordered_by text,
     ordered_why text,
     CONSTRAINT run_final_is_finished CHECK (((status = ANY (ARRAY['succeeded'::gatepost.run_status, 'rejected'::gatepost.run_status, 'failed'::gatepost.run_status, 'compensated'::gatepost.run_status, 'cancelled'::gatepost.run_status])) = (finished_at IS NOT NULL))),
-    CONSTRAINT run_ordered_check CHECK ((ordered = ANY (ARRAY['cancel'::text, 'hold'::text]))),
+    CONSTRAINT run_ordered_check CHECK ((ordered = ANY (ARRAY['cancel'::text, 'hold'::text, 'instruct'::text]))),
     CONSTRAINT run_owned_has_lease CHECK (((owner IS NULL) = (lease_expires_at IS NULL)))
 );
 
@@ -640,6 +712,8 @@ CREATE INDEX effect_unknown ON gatepost.effect USING btree (intended_at) WHERE (
 
 CREATE INDEX intervention_by_run ON gatepost.intervention USING btree (run_id, number);
 
+CREATE INDEX intervention_untaken ON gatepost.intervention USING btree (run_id, number) WHERE ((data IS NOT NULL) AND (taken_seq IS NULL));
+
 CREATE INDEX run_by_age ON gatepost.run USING btree (created_at DESC, run_id);
 
 CREATE INDEX run_movable ON gatepost.run USING btree (priority DESC, created_at, run_id) WHERE (status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status]));
@@ -705,6 +779,8 @@ GRANT ALL ON FUNCTION gatepost.flush_rows(p_run_id text, p_epoch bigint, p_seq b
 
 GRANT ALL ON FUNCTION gatepost.give_order(p_run_id text, p_ordered text, p_actor text, p_why text) TO gatepost_app;
 
+GRANT ALL ON FUNCTION gatepost.instruct(p_run_id text, p_from gatepost.run_status[], p_kind text, p_actor text, p_why text, p_data json) TO gatepost_app;
+
 GRANT ALL ON FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone, p_wake_reason text, p_trouble text, p_patience integer) TO gatepost_app;
 
 REVOKE ALL ON FUNCTION gatepost.now() FROM PUBLIC;
@@ -712,9 +788,15 @@ GRANT ALL ON FUNCTION gatepost.now() TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.obey(p_run_id text) TO gatepost_app;
 
+GRANT ALL ON FUNCTION gatepost.obey_stop(p_run_id text) TO gatepost_app;
+
+GRANT ALL ON FUNCTION gatepost.queue_again(p_run_id text, p_why text) TO gatepost_app;
+
 GRANT ALL ON FUNCTION gatepost.strand(p_run_id text, p_setbacks integer, p_trouble text) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.take_back(p_run_id text, p_actor text, p_why text) TO gatepost_app;
+
+GRANT ALL ON FUNCTION gatepost.write_records(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
@@ -765,6 +847,8 @@ GRANT UPDATE(cleared) ON TABLE gatepost.effect TO gatepost_app;
 GRANT UPDATE(not_before) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.intervention TO gatepost_app;
+
+GRANT UPDATE(taken_seq) ON TABLE gatepost.intervention TO gatepost_app;
 
 GRANT SELECT ON TABLE gatepost.migration TO gatepost_app;
 

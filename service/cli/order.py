@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gatepost.service import terminal
 from gatepost.service.cli.desk import As, Desk, RunId, acting, named, opened
 from gatepost.service.cli.exits import guarded
+from gatepost.state.status import RunStatus
 
 if TYPE_CHECKING:
-    from gatepost.checkpointing.orders import Order
+    from gatepost.checkpointing.orders import Answer
 
 Why = Annotated[str, typer.Option("--reason", "-m", help="Why; it is on record with your name.")]
 
@@ -22,16 +23,26 @@ def hold(context: typer.Context, run_id: RunId, *, reason: Why = "", name: As = 
 
     Example: gatepost run hold run_4f --reason "the vendor called"
     """
-    _order(context, "hold", run_id, reason=reason, name=name)
+    with opened(context) as desk:
+        run = desk.run(_row(desk, run_id))["run_id"]
+        who = acting(named(context, name))
+        _told(desk, run, desk.run(desk.checkpointer.orders.give("hold", run, who.tenant, actor=who.actor, why=reason)))
 
 
 @guarded
 def cancel(context: typer.Context, run_id: RunId, *, reason: Why = "", name: As = None) -> None:
-    """Call a run off for good. What is under way reaches the end of its superstep; what is done stays done.
+    """Call a run off for good. What is under way reaches the end of its superstep.
+
+    What is done is undone where the workflow says so (compensate_on), and stays done elsewhere.
 
     Example: gatepost run cancel run_4f --reason "not needed any more"
     """
-    _order(context, "cancel", run_id, reason=reason, name=name)
+    with opened(context) as desk:
+        row = desk.run(_row(desk, run_id))
+        desk.knows(row)
+        who = acting(named(context, name))
+        answer = desk.run(desk.graph.hands(who.actor, context=who).cancel(row["run_id"], why=reason))
+        _told(desk, row["run_id"], answer)
 
 
 @guarded
@@ -40,30 +51,24 @@ def release(context: typer.Context, run_id: RunId, *, reason: Why = "", name: As
 
     Example: gatepost run release run_4f --reason "the provider is back"
     """
-    from gatepost.checkpointing.orders import Orders
-
     with opened(context) as desk:
-        run = desk.run(_found(desk, run_id))
+        run = desk.run(_row(desk, run_id))["run_id"]
         who = acting(named(context, name))
-        orders = Orders(desk.checkpointer.pools)
-        status = desk.run(orders.release(run, who.tenant, actor=who.actor, why=reason))
+        status = desk.run(desk.checkpointer.orders.release(run, who.tenant, actor=who.actor, why=reason))
         terminal.say(f"{run} is {status}")
         terminal.hint(f"who moves it next: {desk.typed('run', 'why', run)}")
 
 
-def _order(context: typer.Context, order: Order, run_id: str, *, reason: str, name: str | None) -> None:
-    from gatepost.checkpointing.orders import Orders
-
-    with opened(context) as desk:
-        run = desk.run(_found(desk, run_id))
-        who = acting(named(context, name))
-        answer = desk.run(Orders(desk.checkpointer.pools).give(order, run, who.tenant, actor=who.actor, why=reason))
-        if answer.owner is None:
-            terminal.say(f"{run} is {answer.status}")
-        else:
-            terminal.say(f"{run} is told to stop: {answer.owner} obeys at its next superstep")
-            terminal.hint(f"see: {desk.typed('run', 'why', run)}")
+def _told(desk: Desk, run: str, answer: Answer) -> None:
+    if answer.owner is None:
+        terminal.say(f"{run} is {answer.status}")
+        if answer.status is RunStatus.QUEUED:
+            terminal.hint(f"what it did is undone by a worker, or by: {desk.typed('run', 'resume', run)}")
+    else:
+        terminal.say(f"{run} is told to stop: {answer.owner} obeys at its next superstep")
+        terminal.hint(f"see: {desk.typed('run', 'why', run)}")
 
 
-async def _found(desk: Desk, prefix: str) -> str:
-    return await desk.checkpointer.runs.find(prefix, acting(None).tenant)
+async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
+    tenant = acting(None).tenant
+    return await desk.checkpointer.runs.get(await desk.checkpointer.runs.find(prefix, tenant), tenant)

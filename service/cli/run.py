@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli import order, why
+from gatepost.service.cli import order, recover, why
 from gatepost.service.cli.desk import (
     DEFAULT_ARTIFACTS,
     Artifacts,
@@ -24,6 +24,7 @@ from gatepost.service.cli.desk import (
 )
 from gatepost.service.cli.exits import EPILOG, Exit, guarded
 from gatepost.service.cli.quotes import SentenceCommand, SentenceGroup
+from gatepost.service.cli.undone import undoing
 from gatepost.service.cli.values import read_input, read_pairs
 from gatepost.state.errors import CallerMistake
 from gatepost.state.ids import new_run_id, run_id_of
@@ -173,6 +174,7 @@ app.command("why", epilog=EPILOG)(why.show)
 app.command("hold", epilog=EPILOG)(order.hold)
 app.command("release", epilog=EPILOG)(order.release)
 app.command("cancel", epilog=EPILOG)(order.cancel)
+app.command("recover", epilog=EPILOG)(recover.recover)
 
 
 def _start(
@@ -273,6 +275,8 @@ def _print_report(found: dict[str, Any]) -> None:
         f"plan     v{found['plan_version']}, transition {found['seq']}",
         f"next     {found['next']}",
     ):
+        terminal.say(terminal.one_line(line))
+    for line in undoing(found["steps"]):
         terminal.say(terminal.one_line(line))
     terminal.say("")
     terminal.table(

@@ -17,6 +17,7 @@ from gatepost.state.status import (
     EFFECT_TRANSITIONS,
     RUN_FINAL,
     RUN_PARKED,
+    RUN_RECOVERABLE,
     RUN_TRANSITIONS,
     STEP_SETTLED,
     STEP_TRANSITIONS,
@@ -38,10 +39,8 @@ TABLES = [
     pytest.param(EffectState, EFFECT_TRANSITIONS, id="effect"),
 ]
 FINALS = [
-    pytest.param(
-        {StepStatus.SKIPPED, StepStatus.CANCELLED, StepStatus.COMPENSATED}, StepStatus, STEP_TRANSITIONS, id="step"
-    ),
-    pytest.param(RUN_FINAL, RunStatus, RUN_TRANSITIONS, id="run"),
+    pytest.param({StepStatus.SKIPPED, StepStatus.COMPENSATED}, StepStatus, STEP_TRANSITIONS, id="step"),
+    pytest.param(RUN_FINAL - RUN_RECOVERABLE, RunStatus, RUN_TRANSITIONS, id="run"),
     pytest.param({ApprovalStatus.EXPIRED, ApprovalStatus.VOID}, ApprovalStatus, APPROVAL_TRANSITIONS, id="approval"),
     pytest.param({EffectState.SUCCEEDED, EffectState.FAILED}, EffectState, EFFECT_TRANSITIONS, id="effect"),
 ]

@@ -97,7 +97,9 @@ UPDATE gatepost.run r SET
     trouble = CASE WHEN owner IS NULL AND setback_seq = seq THEN trouble END
 FROM (SELECT run_id FROM suspect UNION ALL SELECT run_id FROM free) AS chosen
 WHERE r.run_id = chosen.run_id
-RETURNING r.*, gatepost.now() AS now;
+RETURNING r.*, gatepost.now() AS now,
+          EXISTS (SELECT FROM gatepost.intervention i
+                  WHERE i.run_id = r.run_id AND i.data IS NOT NULL AND i.taken_seq IS NULL) AS instructed;
 
 -- name: due
 -- How long until the next timer rings: of a waiting run, of a queued one that is kept, of a question's limit.

@@ -36,7 +36,9 @@ UPDATE gatepost.run SET
     wake_at = NULL, wake_reason = NULL, updated_at = gatepost.now()
 WHERE run_id = %(run_id)s AND tenant = %(tenant)s AND finished_at IS NULL
   AND (owner IS NULL OR lease_expires_at <= gatepost.now())
-RETURNING *, gatepost.now() AS now;
+RETURNING *, gatepost.now() AS now,
+          EXISTS (SELECT FROM gatepost.intervention i
+                  WHERE i.run_id = run.run_id AND i.data IS NOT NULL AND i.taken_seq IS NULL) AS instructed;
 
 -- name: extend
 -- The heartbeat, for all runs that a process holds: a run that does not come back is lost. It brings orders back.
