@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from bench import rows as known
 from bench.checks import checks
+from bench.crew import Broken
 from bench.figures import Result
 from bench.measure import FEW_STEPS, STEPS, Say, Size, Stand, measure
 from bench.profile import watcher
@@ -178,5 +180,13 @@ def _kept(result: Result, console: Console) -> bool:
     return all(line.passed for line in found)
 
 
+def _stop(_signal: int, _frame: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)  # past every `finally`: the private server is stopped and deleted
+
+
 if __name__ == "__main__":
-    app()
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except Broken as error:
+        sys.exit(f"The measurement failed.\n{error}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -28,8 +29,23 @@ class Engine(Protocol):
         """Disconnect."""
 
 
-def in_threads(work: Callable[[str], Any], runs: Sequence[str]) -> None:
+def in_threads(work: Callable[[str], Any], runs: Sequence[str], marks: Marks) -> None:
     """Drive runs at once from sync code: a thread for each."""
+
+    def one(run: str) -> None:
+        with marks.run():
+            work(run)
+
     with ThreadPoolExecutor(len(runs)) as threads:
-        for done in [threads.submit(work, run) for run in runs]:
+        for done in [threads.submit(one, run) for run in runs]:
             done.result()
+
+
+async def in_tasks(work: Callable[[str], Awaitable[Any]], runs: Sequence[str], marks: Marks) -> None:
+    """Drive runs at once on one event loop."""
+
+    async def one(run: str) -> None:
+        with marks.run():
+            await work(run)
+
+    await asyncio.gather(*(one(run) for run in runs))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from bench.engines.engine import TEXT, in_threads
+from bench.engines.engine import TEXT, in_tasks, in_threads
 from bench.marks import Marks
 from gatepost import (
     Checkpointer,
@@ -65,10 +64,17 @@ class Gatepost:
 
     def drive(self, runs: Sequence[str], steps: int, marks: Marks) -> None:
         graph = self._graph(steps, marks)
+
+        def one(run: str) -> None:
+            _ended(graph.invoke({"goal": "bench"}, _config(run)))
+
+        async def one_async(run: str) -> None:
+            _ended(await graph.ainvoke({"goal": "bench"}, _config(run)))
+
         if self._door == "sync":
-            in_threads(lambda run: _ended(graph.invoke({"goal": "bench"}, _config(run))), runs)
+            in_threads(one, runs, marks)
         else:
-            self._checkpointer.bridge.run(_all(graph, runs))
+            self._checkpointer.bridge.run(in_tasks(one_async, runs, marks))
 
     def _graph(self, steps: int, marks: Marks) -> GatepostGraph:
         @tool(effect=self._effect, on_doubt="retry", timeout=PATIENCE, name="work")
@@ -106,10 +112,6 @@ def _config(run: str) -> Any:
     return {"configurable": {"thread_id": run}}
 
 
-async def _all(graph: GatepostGraph, runs: Sequence[str]) -> None:
-    for result in await asyncio.gather(*(graph.ainvoke({"goal": "bench"}, _config(run)) for run in runs)):
-        _ended(result)
-
-
 def _ended(result: Mapping[str, Any]) -> None:
-    assert result["status"] == "succeeded", result["status"]
+    if result["status"] != "succeeded":
+        raise RuntimeError(f"a run {result['status']}: {result.get('outcome')}")

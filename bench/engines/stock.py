@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from bench.engines.engine import TEXT, in_threads
+from bench.engines.engine import TEXT, in_tasks, in_threads
 from bench.marks import Marks
 
 HOW: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
@@ -81,7 +81,7 @@ class StockSync:
             graph = _builder(steps, work).compile(checkpointer=self.saver())
             graph.invoke({"n": 0, "doc": {}}, _config(run, steps), durability="sync")
 
-        in_threads(one, runs)
+        in_threads(one, runs, marks)
 
 
 class Bare:
@@ -103,10 +103,10 @@ class Bare:
 
         graph = _builder(steps, work).compile()
 
-        async def all_of_them() -> None:
-            await asyncio.gather(*(graph.ainvoke({"n": 0, "doc": {}}, _config(run, steps)) for run in runs))
+        async def one(run: str) -> None:
+            await graph.ainvoke({"n": 0, "doc": {}}, _config(run, steps))
 
-        asyncio.run(all_of_them())
+        asyncio.run(in_tasks(one, runs, marks))
 
 
 class StockSyncEach(StockSync):
@@ -128,7 +128,7 @@ class StockGrowing(StockSync):
             graph = _builder(steps, work, shape=Log).compile(checkpointer=self.saver())
             graph.invoke({"n": 0, "log": []}, _config(run, steps), durability="sync")
 
-        in_threads(one, runs)
+        in_threads(one, runs, marks)
 
 
 class StockAsync:
@@ -161,7 +161,4 @@ class StockAsync:
             graph = _builder(steps, work).compile(checkpointer=self._saver)
             await graph.ainvoke({"n": 0, "doc": {}}, _config(run, steps), durability="sync")
 
-        async def all_of_them() -> None:
-            await asyncio.gather(*(one(run) for run in runs))
-
-        self._runner.run(all_of_them())
+        self._runner.run(in_tasks(one, runs, marks))
