@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -11,6 +12,13 @@ from bench.marks import Marks
 
 TEXT = "x" * 200
 """What each step is given and gives back: small, as positions and receipts are."""
+PAGE = 50
+"""Of a history."""
+
+
+def varied(index: int) -> str:
+    """As long as `TEXT`, and another for each step, which no compression makes small."""
+    return "".join(hashlib.sha256(f"{index}/{part}".encode()).hexdigest() for part in range(4))[: len(TEXT)]
 
 
 class Engine(Protocol):
@@ -27,6 +35,19 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Disconnect."""
+
+
+class Resumable(Engine, Protocol):
+    """An engine of which the growth of one long run is measured."""
+
+    def resume(self, run: str, steps: int, marks: Marks) -> None:
+        """Go on with a run whose process was killed, to its end."""
+
+    def state(self, run: str, steps: int) -> object:
+        """What a reader is shown of the run."""
+
+    def page(self, run: str, steps: int) -> int:
+        """Read the newest `PAGE` checkpoints; how many there were."""
 
 
 def in_threads(work: Callable[[str], Any], runs: Sequence[str], marks: Marks) -> None:

@@ -16,8 +16,8 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from bench.engines.engine import TEXT, in_tasks, in_threads
-from bench.marks import Marks
+from bench.engines.engine import PAGE, TEXT, in_tasks, in_threads, varied
+from bench.marks import Marks, NoMarks
 
 HOW: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
 
@@ -120,15 +120,26 @@ class StockGrowing(StockSync):
     """As `StockSync` with a list channel that grows: the library writes all of it at every step."""
 
     def drive(self, runs: Sequence[str], steps: int, marks: Marks) -> None:
-        def work(state: Log) -> dict[str, Any]:
-            marks.at(state["n"])
-            return {"n": state["n"] + 1, "log": [{"text": TEXT, "n": state["n"]}]}
-
         def one(run: str) -> None:
-            graph = _builder(steps, work, shape=Log).compile(checkpointer=self.saver())
-            graph.invoke({"n": 0, "log": []}, _config(run, steps), durability="sync")
+            self._graph(steps, marks).invoke({"n": 0, "log": []}, _config(run, steps), durability="sync")
 
         in_threads(one, runs, marks)
+
+    def resume(self, run: str, steps: int, marks: Marks) -> None:
+        self._graph(steps, marks).invoke(None, _config(run, steps), durability="sync")
+
+    def state(self, run: str, steps: int) -> object:
+        return self._graph(steps, NoMarks()).get_state(_config(run, steps))
+
+    def page(self, run: str, steps: int) -> int:
+        return sum(1 for _ in self._graph(steps, NoMarks()).get_state_history(_config(run, steps), limit=PAGE))
+
+    def _graph(self, steps: int, marks: Marks) -> Any:
+        def work(state: Log) -> dict[str, Any]:
+            marks.at(state["n"])
+            return {"n": state["n"] + 1, "log": [{"text": varied(state["n"]), "n": state["n"]}]}
+
+        return _builder(steps, work, shape=Log).compile(checkpointer=self.saver())
 
 
 class StockAsync:
