@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,10 @@ from rich.table import Table
 
 from bench import rows as known
 from bench.checks import checks
+from bench.crew import Broken
+from bench.curve import show_growth, write_growth
 from bench.figures import Result
+from bench.growth import FEW, SIZES, grow
 from bench.measure import FEW_STEPS, STEPS, Say, Size, Stand, measure
 from bench.profile import watcher
 from bench.server import Server, compiler, named_server, private_server
@@ -66,6 +70,9 @@ def main(
     profile: Annotated[
         bool, typer.Option(help="No table: which lines and statements cost what, for each of --rows (or: effect).")
     ] = False,
+    growth: Annotated[
+        bool, typer.Option(help="No table: one long run of 100, 1,000 and 10,000 steps, drawn as a plot as well.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where the results are written.")] = OUT,
 ) -> None:
     """See HELP."""
@@ -81,6 +88,9 @@ def main(
     chosen = _chosen(rows or ("effect" if profile else ""))
     if profile:
         _profile(chosen, size, console)
+        return
+    if growth:
+        _growth(FEW if quick else SIZES, database, out, console)
         return
     results = []
     for delay in _delays(slow_fsync, console):
@@ -103,6 +113,13 @@ def _profile(rows: Sequence[known.Row], size: Size, console: Console) -> None:
     with private_server(settings=LOGGING) as server, Stand(server, size.processes) as stand:
         for row, (runs, steps) in itertools.product(rows, levels):
             show_server(stand, row, runs, steps // 4, console)
+
+
+def _growth(sizes: Sequence[int], database: str, out: Path, console: Console) -> None:
+    with _told(console) as say, _server(database, None) as server:
+        found, disk = grow(server, sizes, say=say), _disk(server, None)
+    show_growth(found, disk, console)
+    write_growth(found, disk, out)
 
 
 def _numbers(text: str) -> list[int]:
@@ -178,5 +195,13 @@ def _kept(result: Result, console: Console) -> bool:
     return all(line.passed for line in found)
 
 
+def _stop(_signal: int, _frame: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)  # past every `finally`: the private server is stopped and deleted
+
+
 if __name__ == "__main__":
-    app()
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except Broken as error:
+        sys.exit(f"The measurement failed.\n{error}")

@@ -7,6 +7,8 @@ while another crew is measured.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,9 +19,16 @@ from bench.counts import Counted, Counter, Moment
 from bench.server import Server
 from bench.worker import Reading, Task, serve
 
+SILENCE_SECONDS = 300.0
+"""A measurement in which nothing arrives anywhere for so long has failed."""
+
 
 class Broken(Exception):
     """A measurement that cannot be used."""
+
+
+class Silent(Broken):
+    """Nothing came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ class Crew:
         for _, pipe in self._members:
             pipe.close()
         for process, _ in self._members:
-            process.join(10)
+            process.join(3)
             if process.is_alive():
                 process.kill()
 
@@ -101,6 +110,24 @@ class Crew:
         Raises:
             Broken: a process failed.
         """
+        try:
+            return self._measure(server, row, url, runs, stops, at_stop)
+        except Silent as error:
+            for process in self.processes:
+                os.kill(process, signal.SIGUSR1)
+            raise Broken(f"{row}, {len(runs)} at once: {error}; what its threads do is told above") from None
+        except Broken as error:
+            raise Broken(f"{row}, {len(runs)} at once: {error}") from None
+
+    def _measure(
+        self,
+        server: Server,
+        row: str,
+        url: str,
+        runs: Sequence[str],
+        stops: Sequence[int],
+        at_stop: Callable[[int], None],
+    ) -> list[Stretch]:
         shares = [runs[index :: len(self._members)] for index in range(len(self._members))]
         pipes = [pipe for (_, pipe), share in zip(self._members, shares, strict=True) if share]
         for pipe, share in zip(pipes, shares, strict=False):
@@ -143,7 +170,10 @@ def _all(pipes: Sequence[Connection], *expected: Any) -> list[Any]:
     """Wait for the same message from every process; returns what each said besides."""
     said: dict[Connection, Any] = {}
     while len(said) < len(pipes):
-        for pipe in wait([pipe for pipe in pipes if pipe not in said]):
+        heard = wait([pipe for pipe in pipes if pipe not in said], timeout=SILENCE_SECONDS)
+        if not heard:
+            raise Silent(f"no {' '.join(map(str, expected))!r} came for {SILENCE_SECONDS:.0f} s")
+        for pipe in heard:
             assert isinstance(pipe, Connection)
             try:
                 message = pipe.recv()

@@ -78,8 +78,8 @@ def private_server(*, delay: timedelta | None = None, settings: dict[str, str] |
     """
     with tempfile.TemporaryDirectory(prefix="gatepost-bench-") as folder:
         home = Path(folder) / "home"
-        url = ensure_server(home)
         try:
+            url = ensure_server(home)
             with psycopg.connect(url, autocommit=True) as connection:
                 for name, value in {**SETTINGS, **(settings or {})}.items():
                     connection.execute(

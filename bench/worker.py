@@ -1,20 +1,22 @@
 """A process of a crew: drives its share of the runs, and reports when they wait at a mark.
 
-It speaks with the bench over a pipe: `measure` comes in, `arrived` goes out for each stop and `release`
-answers it, `done` ends a measurement, `failed` ends everything.
+It speaks with the bench over a pipe: a task comes in, `arrived` goes out for each stop and `release`
+answers it, `done` ends a measurement, `failed` ends everything: at once, while other runs still wait.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import resource
+import signal
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
 
 from bench.engines.engine import Engine
 from bench.marks import Marks, NoMarks
@@ -51,25 +53,29 @@ class Reading:
 
 def serve(pipe: Connection) -> None:
     """Do what comes over the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bench, which closes the pipe
+    faulthandler.register(signal.SIGUSR1)
+    answer(pipe, engine_of)
+
+
+def answer(pipe: Connection, engine_of: Callable[[str], Engine]) -> None:
+    """As `serve`, with the engines that are given."""
     engines: dict[str, Engine] = {}
-    while (task := _received(pipe)) is not None:
-        try:
-            if task.row not in engines:
-                engines[task.row] = engine_of(task.row)
-            if task.runs:
-                _measure(pipe, engines[task.row], task)
-            else:
-                engines[task.row].prepare(task.url)
-                pipe.send(("done", None))
-        except Exception:  # noqa: BLE001  told to the bench, which ends
-            pipe.send(("failed", traceback.format_exc()))
-
-
-def _received(pipe: Connection) -> Any:
-    try:
-        return pipe.recv()
-    except EOFError:
-        return None
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            task = pipe.recv()
+            try:
+                if task.row not in engines:
+                    engines[task.row] = engine_of(task.row)
+                if task.runs:
+                    _measure(pipe, engines[task.row], task)
+                else:
+                    engines[task.row].prepare(task.url)
+                    pipe.send(("done", None))
+            except (EOFError, BrokenPipeError):
+                raise
+            except Exception:  # noqa: BLE001  told to the bench, which ends
+                pipe.send(("failed", traceback.format_exc()))
 
 
 def _measure(pipe: Connection, engine: Engine, task: Task) -> None:
@@ -85,28 +91,28 @@ def _measure(pipe: Connection, engine: Engine, task: Task) -> None:
 
 def _drive(pipe: Connection, engine: Engine, task: Task) -> None:
     """Drive in another thread, so that this one hears what comes over the pipe."""
+    told: list[BaseException] = []
 
     def arrived(stop: int) -> None:
         pipe.send(("arrived", stop, Reading.now()))
 
-    marks = Marks(len(task.runs), task.stops, arrived)
-    failed: list[BaseException] = []
+    def failed(error: BaseException) -> None:
+        told.append(error)
+        pipe.send(("failed", "".join(traceback.format_exception(error))))
+
+    marks = Marks(len(task.runs), task.stops, arrived, failed)
 
     def drive() -> None:
-        try:
+        with suppress(BaseException), marks.run():
             engine.drive(task.runs, task.steps, marks)
-        except BaseException as error:  # noqa: BLE001  it is raised below
-            failed.append(error)
-            pipe.send(("failed", "".join(traceback.format_exception(error))))
 
     driver = threading.Thread(target=drive, daemon=True)
     driver.start()
     for stop in task.stops:
         if pipe.recv() != ("release", stop):
-            marks.fail(RuntimeError("the bench gave up"))
             break
         pipe.send(("left", stop, Reading.now()))  # before they go: then this thread only listens
         marks.release(stop)
     driver.join()
-    if failed:
-        raise RuntimeError("the measurement failed") from failed[0]
+    if told:
+        raise EOFError  # the bench knows, and listens no more

@@ -6,12 +6,14 @@ serves two different calls. The ledger is the truth; a checkpoint is only a posi
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from psycopg import Error
 from psycopg.types.json import Json
 from pydantic import JsonValue
 
@@ -19,9 +21,10 @@ from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
 from gatepost.checkpointing.session import RunSession
+from gatepost.checkpointing.together import Together
 from gatepost.state import crash
 from gatepost.state.effect import EffectClass, OnDoubt
-from gatepost.state.errors import InvalidValue, UnknownEffect
+from gatepost.state.errors import InvalidValue, LostRun, UnknownEffect
 from gatepost.state.ids import EffectKey
 from gatepost.state.status import EFFECT_TRANSITIONS, EffectState, advance
 from gatepost.state.step import Failure
@@ -97,6 +100,7 @@ class Ledger:
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
+        self._together: Together[Mapping[str, Any], Entry] = Together(self._intend)
 
     async def intend(self, session: RunSession, intent: Intent) -> Entry:
         """Commit an intent, or find what is recorded under its key.
@@ -107,11 +111,23 @@ class Ledger:
         session.check()
         undo = "undo." if intent.purpose == "compensate" else ""
         crash.here(f"{undo}intent.before")
-        async with self._pools.connection() as connection:
-            row = await (await connection.execute(query("effect.intend"), _params(session, intent))).fetchone()
+        entry = await self._together.ask(_row(session, intent))
         crash.here(f"{undo}intent.after")
-        assert row is not None
-        return _entry(row)
+        return entry
+
+    async def _intend(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Entry | Exception]:
+        """Several runs' intents in one commit; where that fails, each by itself, so that only the guilty one fails."""
+        held = {(row["run_id"], row["epoch"]): {"run_id": row["run_id"], "epoch": row["epoch"]} for row in rows}
+        params = {"held": json.dumps(list(held.values())), "intents": json.dumps(rows)}
+        try:
+            async with self._pools.connection() as connection:
+                found = await (await connection.execute(query("effect.intend"), params)).fetchall()
+        except (LostRun, Error) as error:
+            if len(rows) == 1:
+                return [error]
+            return [given for row in rows for given in await self._intend([row])]
+        entries = {row["key"]: _entry(row) for row in found}
+        return [entries[row["key"]] for row in rows]
 
     async def again(self, session: RunSession, key: str, *, within: timedelta | None = None) -> Entry | None:
         """Announce another attempt under a key, before it is made.
@@ -255,7 +271,7 @@ class Ledger:
             return await (await connection.execute(query("effect.settle"), params)).fetchone() is not None
 
 
-def _params(session: RunSession, intent: Intent) -> dict[str, Any]:
+def _row(session: RunSession, intent: Intent) -> dict[str, Any]:
     run = session.run
     return {
         "key": intent.key,
@@ -271,7 +287,7 @@ def _params(session: RunSession, intent: Intent) -> dict[str, Any]:
         "effect_class": intent.effect,
         "on_doubt": intent.on_doubt,
         "fingerprint": intent.fingerprint,
-        "arguments": Json(intent.arguments),
+        "arguments": intent.arguments,
         "approval_id": intent.approval,
         "epoch": session.epoch,
     }

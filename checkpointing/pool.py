@@ -95,7 +95,8 @@ class Pools:
             self._pools[loop] = (pool, _kept(pool))
             await anext(self._pools[loop][1])
         pool = self._pools[loop][0]
-        await pool.open()
+        if pool.closed:
+            await pool.open()
         return pool
 
     @asynccontextmanager

@@ -12,11 +12,9 @@ Unlike LangGraph's, it has no lock around the pool, and it never builds unknown 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -33,11 +31,12 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import TASKS
 from psycopg import AsyncCursor, Capabilities, Error
 from psycopg.rows import DictRow
-from psycopg.types.json import Json, Jsonb
+from psycopg.types.json import Json
 
 from gatepost.checkpointing.bridge import Bridge
+from gatepost.checkpointing.commits import Blob, Commits, Superstep
 from gatepost.checkpointing.places import PlaceSaver
-from gatepost.checkpointing.pool import Connection, Pools
+from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail
 from gatepost.state import crash
@@ -46,9 +45,6 @@ from gatepost.state.status import RunStatus
 
 FLUSH_SECONDS = 0.02
 """How long a finished branch waits for its siblings before it is written by itself."""
-RETRY_SECONDS = 10.0
-"""How long a superstep whose connection broke is tried again; the lease may end it sooner."""
-PAUSE_SECONDS = 0.1
 _PLACE = {"checkpoint_ns": ""}
 _BRANCH = "branch:to:"
 _UUID6 = 6
@@ -67,6 +63,7 @@ class GatepostSaver(PlaceSaver):
         BasePostgresSaver.__init__(self, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
         self.pools = pools
         self.bridge = bridge
+        self._commits = Commits(pools)
         self.pipe = None
         self.supports_pipeline = Capabilities().has_pipeline()
 
@@ -121,14 +118,15 @@ class GatepostSaver(PlaceSaver):
             _stop_timer(session)
             session.check()
             tasks = session.staging()
-            superstep, kept = self._superstep(session, config, checkpoint, metadata, new_versions)
-            crash.here(f"commit.before.{superstep['nodes'][0]}")
-            session.now = await self._committed(session, superstep)
-            crash.here(f"commit.after.{superstep['nodes'][0]}")
+            superstep = self._superstep(session, config, checkpoint, metadata, new_versions)
+            node = superstep.transition["nodes"][0]
+            crash.here(f"commit.before.{node}")
+            session.now = await self._commits.commit(session, superstep)
+            crash.here(f"commit.after.{node}")
             session.seq += 1
             session.committed(tasks)
             session.finished.clear()
-            if kept:
+            if superstep.passed is None:
                 session.trail.kept(checkpoint["id"], session.now)
         return {"configurable": {**_PLACE, "thread_id": session.run.run_id, "checkpoint_id": checkpoint["id"]}}
 
@@ -193,32 +191,6 @@ class GatepostSaver(PlaceSaver):
                     )
         session.committed(list(finished))
 
-    async def _committed(self, session: RunSession, superstep: dict[str, Any]) -> datetime:
-        """Commit a superstep; where no answer came, find out whether it was committed, and repeat it if not."""
-        unanswered = False
-        deadline = time.monotonic() + RETRY_SECONDS
-        while True:
-            try:
-                async with self.pools.connection() as connection:
-                    if unanswered and (moved := await _moved(connection, superstep)) is not None:
-                        return moved
-                    row = await (await connection.execute(query("run.commit"), superstep)).fetchone()
-                    assert row is not None
-                    return cast("datetime", row["now"])
-            except DatabaseUnavailable as error:
-                if not error.passing or time.monotonic() > deadline:
-                    raise
-            except LostRun:  # also said to whoever repeats what was being committed all the while
-                if not unanswered:
-                    raise
-                async with self.pools.connection() as connection:
-                    if (moved := await _moved(connection, superstep)) is None:
-                        raise
-                    return moved
-            unanswered = True
-            await asyncio.sleep(PAUSE_SECONDS)
-            session.check()
-
     def _superstep(
         self,
         session: RunSession,
@@ -226,15 +198,17 @@ class GatepostSaver(PlaceSaver):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> tuple[dict[str, Any], bool]:
-        """The parameters of `run.commit`, and whether it keeps a checkpoint."""
+    ) -> Superstep:
         following, parts, trail = next_nodes(checkpoint), session.rows(session.staging()), session.trail
         boundary = not following or "approval" in following or session.status is not RunStatus.RUNNING
         kept = trail.keeps(parts, boundary=boundary, now=session.now)
         trail.unsaved.update(new_versions)
-        stored = {**get_serializable_checkpoint_metadata(config, metadata), "seq": session.seq + 1}
-        superstep = {
-            **_under(session),
+        place = {
+            "checkpoint_id": checkpoint["id"],
+            "parent": trail.newest,
+            "metadata": {**get_serializable_checkpoint_metadata(config, metadata), "seq": session.seq + 1},
+        }
+        transition = {
             "status": session.status,
             "reason": session.reason,
             "plan_version": session.board.plan.version if session.board.plan else None,
@@ -242,32 +216,33 @@ class GatepostSaver(PlaceSaver):
             "nodes": session.take_nodes() or ["input" if metadata["source"] == "input" else "START"],
             "next": following,
             "actor": session.actor,
-            "rows": Json(parts) if parts else None,
-            "kept": kept,
-            "checkpoint_id": checkpoint["id"],
-            "parent": trail.newest,
-            "metadata": Jsonb(stored),
+            "checkpoint_id": checkpoint["id"] if kept else None,
         }
-        values = self._kept(checkpoint, trail) if kept else self._passed(checkpoint)
-        return {**superstep, **values}, kept
+        values, blobs, passed = self._kept(checkpoint, trail) if kept else self._passed(checkpoint)
+        return Superstep(
+            **_under(session),
+            transition=transition,
+            rows=parts,
+            place={**place, "checkpoint": values},
+            blobs=blobs,
+            passed=passed,
+        )
 
-    def _kept(self, checkpoint: Checkpoint, trail: Trail) -> dict[str, Any]:
+    def _kept(self, checkpoint: Checkpoint, trail: Trail) -> tuple[dict[str, Any], list[Blob], None]:
         """A checkpoint as LangGraph's tables hold it: small values inside, the others as blobs by version."""
         inline, blobs = _split(checkpoint["channel_values"])
-        dumped = {channel: self.serde.dumps_typed(blobs[channel]) for channel in trail.unsaved if channel in blobs}
-        return {
-            "checkpoint": Jsonb({**checkpoint, "channel_values": inline}),
-            "channels": list(dumped),
-            "versions": [str(checkpoint["channel_versions"][channel]) for channel in dumped],
-            "types": [kind for kind, _ in dumped.values()],
-            "blobs": [blob for _, blob in dumped.values()],
-        }
+        versions = checkpoint["channel_versions"]
+        dumped = [
+            Blob(channel, str(versions[channel]), *self.serde.dumps_typed(blobs[channel]))
+            for channel in trail.unsaved
+            if channel in blobs
+        ]
+        return {**checkpoint, "channel_values": inline}, dumped, None
 
-    def _passed(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    def _passed(self, checkpoint: Checkpoint) -> tuple[dict[str, Any], list[Blob], Blob]:
         """A place as gatepost.position holds it: all values together."""
-        kind, blob = self.serde.dumps_typed(checkpoint["channel_values"])
         bare = {name: value for name, value in checkpoint.items() if name != "channel_values"}
-        return {"checkpoint": Jsonb(bare), "channels": [], "versions": [], "types": [kind], "blobs": [blob]}
+        return bare, [], Blob("", "", *self.serde.dumps_typed(checkpoint["channel_values"]))
 
     async def _resume_trail(self, session: RunSession, found: CheckpointTuple) -> None:
         trail = session.trail
@@ -299,14 +274,6 @@ def next_nodes(checkpoint: Checkpoint) -> list[str]:
 
 def _under(session: RunSession) -> dict[str, Any]:
     return {"run_id": session.run.run_id, "epoch": session.epoch, "seq": session.seq + 1}
-
-
-async def _moved(connection: Connection, superstep: dict[str, Any]) -> datetime | None:
-    """When the superstep was committed after all, if it was."""
-    row = await (await connection.execute(query("run.standing"), superstep)).fetchone()
-    if row is None or (row["epoch"], row["seq"]) != (superstep["epoch"], superstep["seq"]):
-        return None
-    return cast("datetime", row["updated_at"])
 
 
 def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

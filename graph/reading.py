@@ -12,9 +12,11 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.types import StateSnapshot
 
+from gatepost.checkpointing import places
 from gatepost.graph import view
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.holding import HoldingGraph
+from gatepost.graph.rewind import Rewind
 from gatepost.state.errors import InvalidValue, UnknownRun
 from gatepost.state.ids import run_id_of
 
@@ -44,16 +46,32 @@ class ReadingGraph(HoldingGraph):
         return self.saver.bridge.run(self.aget_state(config, subgraphs=subgraphs, context=context))
 
     async def aget_state_history(
-        self, config: RunnableConfig, *, context: RunContext | None = None, **options: Any
+        self,
+        config: RunnableConfig,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 (LangGraph's name)
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+        context: RunContext | None = None,
     ) -> AsyncIterator[StateSnapshot]:
-        """The checkpoints, newest first, each with plan and steps as they were then. Pass `limit`.
+        """The checkpoints, newest first, each with plan and steps as they were then.
 
+        Read page by page as they are asked for: whoever looks at one after the other can look at any number.
+        Unchanged plans and step records are the same objects in all of them.
         A run of another tenant has none, as one that does not exist.
         """
         if await self._may_read(config, context) is None:
             return
-        async for snapshot in super().aget_state_history(config, **options):
-            yield await self._joined(snapshot, seq=view.seq_of(snapshot))
+        rewind, left = Rewind(self.saver.history), limit
+        while left is None or left > 0:
+            size = places.PAGE if left is None else min(places.PAGE, left)
+            page = super().aget_state_history(config, filter=filter, before=before, limit=size)
+            snapshots = [snapshot async for snapshot in page]
+            for snapshot in snapshots:
+                yield await self._rewound(rewind, snapshot)
+            if len(snapshots) < size:
+                return
+            before, left = snapshots[-1].config, None if left is None else left - size
 
     def get_state_history(
         self, config: RunnableConfig, *, context: RunContext | None = None, **options: Any
@@ -75,6 +93,12 @@ class ReadingGraph(HoldingGraph):
             return await self.saver.runs.get(run_id_of(place["thread_id"]), who_acts(context).tenant)
         except (UnknownRun, InvalidValue):
             return None
+
+    async def _rewound(self, rewind: Rewind, snapshot: StateSnapshot) -> StateSnapshot:
+        seq = view.seq_of(snapshot)
+        if seq is None or not view.is_run_state(snapshot.values):
+            return await self._joined(snapshot, seq=seq)
+        return snapshot._replace(values=await rewind.as_of(snapshot.values, seq=seq))
 
     async def _joined(self, snapshot: StateSnapshot, *, seq: int | None) -> StateSnapshot:
         if not view.is_run_state(snapshot.values):

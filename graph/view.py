@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
+from pydantic import JsonValue
 
 from gatepost.checkpointing.history import History
 from gatepost.state.approval import ApprovalRequest
@@ -27,12 +28,18 @@ def is_run_state(values: object) -> TypeGuard[Mapping[str, Any]]:
 
 def joined(values: Mapping[str, Any], board: Board) -> dict[str, Any]:
     """The channels with plan, steps and typed approvals."""
-    plan = board.plan
+    return put_together(values, board.plan.plain() if board.plan else None, board.shown())
+
+
+def put_together(
+    values: Mapping[str, Any], plan: dict[str, JsonValue] | None, steps: dict[str, dict[str, JsonValue]]
+) -> dict[str, Any]:
+    """As `joined`, of what is plain already."""
     requests = [ApprovalRequest.model_validate(data) for data in (values.get("approvals") or {}).values()]
     return {
         **values,
-        "plan": plan.plain() if plan else None,
-        "steps": board.shown(),
+        "plan": plan,
+        "steps": steps,
         "approvals": requests,
         "approval": requests[0] if requests else None,
     }

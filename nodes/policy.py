@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from importlib.resources import files
@@ -106,7 +106,7 @@ class Policy:
         The gate and the executor ask the same: what a set said of a question, it says again.
         """
         # As JSON and not canonically: to Cedar, 1.0 and 1 are two values.
-        asked = json.dumps(asdict(question), sort_keys=True)
+        asked = json.dumps([getattr(question, name) for name in Question.__slots__], sort_keys=True)
         if (known := self._said.get(asked)) is None:
             if len(self._said) >= REMEMBERED:
                 self._said.clear()

@@ -84,12 +84,8 @@ class Board:
         """Every step as plain data, those not yet recorded as pending; each is made once, however often it is shown."""
         for step, record in self.records.items():
             if step not in self._shown:
-                self._shown[step] = {**record.plain(), "status": record.status.value}
-        planned = self.plan.steps if self.plan else ()
-        pending: dict[str, dict[str, JsonValue]] = {
-            step.id: {"status": StepStatus.PENDING.value, "tool": step.tool} for step in planned
-        }
-        return {**pending, **self._shown}
+                self._shown[step] = shown(record)
+        return {**(pending(self.plan) if self.plan else {}), **self._shown}
 
     def ready(self) -> list[Step]:
         """Pending steps whose needs are met, in plan order."""
@@ -191,6 +187,16 @@ class Board:
             self._judged.add(step)
         else:
             self._judged.discard(step)
+
+
+def shown(record: StepRecord) -> dict[str, JsonValue]:
+    """A step as readers see it."""
+    return {**record.plain(), "status": record.status.value}
+
+
+def pending(plan: Plan) -> dict[str, dict[str, JsonValue]]:
+    """Every step of a plan as readers see it before anything is recorded of it."""
+    return {step.id: {"status": StepStatus.PENDING.value, "tool": step.tool} for step in plan.steps}
 
 
 def _holds(step: Step, board: Board) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from psycopg.conninfo import conninfo_to_dict
 
-from bench.engines.engine import TEXT, in_threads
+from bench.engines.engine import TEXT, in_tasks, in_threads
 from bench.marks import Marks, NoMarks
 
 USUAL_POOL = 20
@@ -73,14 +73,14 @@ class Dbos:
         global _marks  # noqa: PLW0603  DBOS registers functions once, at import
         _marks = marks
         if self._door == "async":
-            asyncio.run(_all(runs, steps))
+            asyncio.run(_all(runs, steps, marks))
             return
 
         def one(run: str) -> None:
             with SetWorkflowID(run):
                 _workflow(steps)
 
-        in_threads(one, runs)
+        in_threads(one, runs, marks)
 
 
 def _url(conninfo: str) -> str:
@@ -90,9 +90,10 @@ def _url(conninfo: str) -> str:
     return f"postgresql:///{quote(database)}?{urlencode(parts)}"
 
 
-async def _all(runs: Sequence[str], steps: int) -> None:
+async def _all(runs: Sequence[str], steps: int, marks: Marks) -> None:
     async def one(run: str) -> None:
         with SetWorkflowID(run):
             await _workflow_async(steps)
 
-    await asyncio.gather(*(asyncio.create_task(one(run)) for run in runs))
+    # Tasks of their own: the id is a context variable.
+    await in_tasks(lambda run: asyncio.create_task(one(run)), runs, marks)

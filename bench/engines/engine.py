@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -10,6 +12,13 @@ from bench.marks import Marks
 
 TEXT = "x" * 200
 """What each step is given and gives back: small, as positions and receipts are."""
+PAGE = 50
+"""Of a history."""
+
+
+def varied(index: int) -> str:
+    """As long as `TEXT`, and another for each step, which no compression makes small."""
+    return "".join(hashlib.sha256(f"{index}/{part}".encode()).hexdigest() for part in range(4))[: len(TEXT)]
 
 
 class Engine(Protocol):
@@ -28,8 +37,36 @@ class Engine(Protocol):
         """Disconnect."""
 
 
-def in_threads(work: Callable[[str], Any], runs: Sequence[str]) -> None:
+class Resumable(Engine, Protocol):
+    """An engine of which the growth of one long run is measured."""
+
+    def resume(self, run: str, steps: int, marks: Marks) -> None:
+        """Go on with a run whose process was killed, to its end."""
+
+    def state(self, run: str, steps: int) -> object:
+        """What a reader is shown of the run."""
+
+    def page(self, run: str, steps: int) -> int:
+        """Read the newest `PAGE` checkpoints; how many there were."""
+
+
+def in_threads(work: Callable[[str], Any], runs: Sequence[str], marks: Marks) -> None:
     """Drive runs at once from sync code: a thread for each."""
+
+    def one(run: str) -> None:
+        with marks.run():
+            work(run)
+
     with ThreadPoolExecutor(len(runs)) as threads:
-        for done in [threads.submit(work, run) for run in runs]:
+        for done in [threads.submit(one, run) for run in runs]:
             done.result()
+
+
+async def in_tasks(work: Callable[[str], Awaitable[Any]], runs: Sequence[str], marks: Marks) -> None:
+    """Drive runs at once on one event loop."""
+
+    async def one(run: str) -> None:
+        with marks.run():
+            await work(run)
+
+    await asyncio.gather(*(one(run) for run in runs))

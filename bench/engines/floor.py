@@ -38,7 +38,7 @@ class _ByHand:
                 self.step(connection, run, step, marks)
             self._free.append(connection)
 
-        in_threads(one, runs)
+        in_threads(one, runs, marks)
 
     def step(self, connection: psycopg.Connection, run: str, step: int, marks: Marks) -> None:
         raise NotImplementedError

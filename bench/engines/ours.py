@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from bench.engines.engine import TEXT, in_threads
-from bench.marks import Marks
+from bench.engines.engine import PAGE, TEXT, in_tasks, in_threads
+from bench.marks import Marks, NoMarks
 from gatepost import (
     Checkpointer,
     EffectContext,
@@ -42,6 +41,8 @@ class Gatepost:
         door: "async" (ainvoke, async tools) or "sync" (invoke, sync tools).
         linked: each step takes the output of the one before, so that it can only be judged after it.
         checkpoints: the workflow's policy.
+        text: what a step is given.
+        lease: of the runs.
     """
 
     def __init__(
@@ -51,24 +52,46 @@ class Gatepost:
         door: str = "async",
         linked: bool = False,
         checkpoints: CheckpointPolicy = "after_each_step",
+        text: Callable[[int], str] = lambda _: TEXT,
+        lease: Lease = LEASE,
     ) -> None:
         self._effect, self._door, self._linked, self._checkpoints = effect, door, linked, checkpoints
+        self._text, self._lease = text, lease
 
     def prepare(self, url: str) -> None:
         migrate(resolve(url))
 
     def open(self, url: str, *, width: int) -> None:
-        self._checkpointer = Checkpointer(resolve(url), lease=LEASE, max_connections=width)
+        self._checkpointer = Checkpointer(resolve(url), lease=self._lease, max_connections=width)
 
     def close(self) -> None:
         self._checkpointer.close()
 
     def drive(self, runs: Sequence[str], steps: int, marks: Marks) -> None:
         graph = self._graph(steps, marks)
+
+        def one(run: str) -> None:
+            _ended(graph.invoke({"goal": "bench"}, _config(run)))
+
+        async def one_async(run: str) -> None:
+            _ended(await graph.ainvoke({"goal": "bench"}, _config(run)))
+
         if self._door == "sync":
-            in_threads(lambda run: _ended(graph.invoke({"goal": "bench"}, _config(run))), runs)
+            in_threads(one, runs, marks)
         else:
-            self._checkpointer.bridge.run(_all(graph, runs))
+            self._checkpointer.bridge.run(in_tasks(one_async, runs, marks))
+
+    def resume(self, run: str, steps: int, marks: Marks) -> None:
+        """Go on with a run whose process was killed, to its end."""
+        _ended(self._graph(steps, marks).invoke(None, _config(run)))
+
+    def state(self, run: str, steps: int) -> object:
+        """What a reader is shown of the run."""
+        return self._graph(steps, NoMarks()).get_state(_config(run))
+
+    def page(self, run: str, steps: int) -> int:
+        """Read the newest `PAGE` checkpoints; how many there were."""
+        return sum(1 for _ in self._graph(steps, NoMarks()).get_state_history(_config(run), limit=PAGE))
 
     def _graph(self, steps: int, marks: Marks) -> GatepostGraph:
         @tool(effect=self._effect, on_doubt="retry", timeout=PATIENCE, name="work")
@@ -94,7 +117,7 @@ class Gatepost:
 
     def _step(self, index: int) -> Step:
         before = f"s{index - 1}"
-        text: Any = ref(before, "/text") if self._linked and index else TEXT
+        text: Any = ref(before, "/text") if self._linked and index else self._text(index)
         return Step(id=f"s{index}", tool="work", args={"text": text}, needs=(before,) if index else ())
 
 
@@ -106,10 +129,6 @@ def _config(run: str) -> Any:
     return {"configurable": {"thread_id": run}}
 
 
-async def _all(graph: GatepostGraph, runs: Sequence[str]) -> None:
-    for result in await asyncio.gather(*(graph.ainvoke({"goal": "bench"}, _config(run)) for run in runs)):
-        _ended(result)
-
-
 def _ended(result: Mapping[str, Any]) -> None:
-    assert result["status"] == "succeeded", result["status"]
+    if result["status"] != "succeeded":
+        raise RuntimeError(f"a run {result['status']}: {result.get('outcome')}")

@@ -16,8 +16,8 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from bench.engines.engine import TEXT, in_threads
-from bench.marks import Marks
+from bench.engines.engine import PAGE, TEXT, in_tasks, in_threads, varied
+from bench.marks import Marks, NoMarks
 
 HOW: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
 
@@ -81,7 +81,7 @@ class StockSync:
             graph = _builder(steps, work).compile(checkpointer=self.saver())
             graph.invoke({"n": 0, "doc": {}}, _config(run, steps), durability="sync")
 
-        in_threads(one, runs)
+        in_threads(one, runs, marks)
 
 
 class Bare:
@@ -103,10 +103,10 @@ class Bare:
 
         graph = _builder(steps, work).compile()
 
-        async def all_of_them() -> None:
-            await asyncio.gather(*(graph.ainvoke({"n": 0, "doc": {}}, _config(run, steps)) for run in runs))
+        async def one(run: str) -> None:
+            await graph.ainvoke({"n": 0, "doc": {}}, _config(run, steps))
 
-        asyncio.run(all_of_them())
+        asyncio.run(in_tasks(one, runs, marks))
 
 
 class StockSyncEach(StockSync):
@@ -120,15 +120,26 @@ class StockGrowing(StockSync):
     """As `StockSync` with a list channel that grows: the library writes all of it at every step."""
 
     def drive(self, runs: Sequence[str], steps: int, marks: Marks) -> None:
+        def one(run: str) -> None:
+            self._graph(steps, marks).invoke({"n": 0, "log": []}, _config(run, steps), durability="sync")
+
+        in_threads(one, runs, marks)
+
+    def resume(self, run: str, steps: int, marks: Marks) -> None:
+        self._graph(steps, marks).invoke(None, _config(run, steps), durability="sync")
+
+    def state(self, run: str, steps: int) -> object:
+        return self._graph(steps, NoMarks()).get_state(_config(run, steps))
+
+    def page(self, run: str, steps: int) -> int:
+        return sum(1 for _ in self._graph(steps, NoMarks()).get_state_history(_config(run, steps), limit=PAGE))
+
+    def _graph(self, steps: int, marks: Marks) -> Any:
         def work(state: Log) -> dict[str, Any]:
             marks.at(state["n"])
-            return {"n": state["n"] + 1, "log": [{"text": TEXT, "n": state["n"]}]}
+            return {"n": state["n"] + 1, "log": [{"text": varied(state["n"]), "n": state["n"]}]}
 
-        def one(run: str) -> None:
-            graph = _builder(steps, work, shape=Log).compile(checkpointer=self.saver())
-            graph.invoke({"n": 0, "log": []}, _config(run, steps), durability="sync")
-
-        in_threads(one, runs)
+        return _builder(steps, work, shape=Log).compile(checkpointer=self.saver())
 
 
 class StockAsync:
@@ -161,7 +172,4 @@ class StockAsync:
             graph = _builder(steps, work).compile(checkpointer=self._saver)
             await graph.ainvoke({"n": 0, "doc": {}}, _config(run, steps), durability="sync")
 
-        async def all_of_them() -> None:
-            await asyncio.gather(*(one(run) for run in runs))
-
-        self._runner.run(all_of_them())
+        self._runner.run(in_tasks(one, runs, marks))

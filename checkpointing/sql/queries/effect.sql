@@ -1,14 +1,15 @@
 -- name: intend
--- Say what is about to be done, before it is done, under the fence. Found again, the row is given back as it stands.
-WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
+-- Say what is about to be done, before it is done, under the fence. Found again, a row is given back as it stands.
+WITH fence AS MATERIALIZED (SELECT gatepost.fence(%(held)s::json) AS moment)
 INSERT INTO gatepost.effect AS e (key, run_id, root_run_id, tenant, step_id, call_path, purpose, generation, tool,
-    tool_version, effect_class, on_doubt, fingerprint, arguments, approval_id, epoch)
-SELECT %(key)s, %(run_id)s, %(root_run_id)s, %(tenant)s, %(step_id)s, %(call_path)s, %(purpose)s, %(generation)s,
-    %(tool)s, %(tool_version)s, %(effect_class)s, %(on_doubt)s, %(fingerprint)s, %(arguments)s, %(approval_id)s,
-    %(epoch)s
-FROM fence
+    tool_version, effect_class, on_doubt, fingerprint, arguments, approval_id, epoch, intended_at, attempted_at)
+SELECT i.key, i.run_id, i.root_run_id, i.tenant, i.step_id, i.call_path, i.purpose, i.generation, i.tool,
+    i.tool_version, i.effect_class, i.on_doubt, i.fingerprint, i.arguments, i.approval_id, i.epoch, moment, moment
+FROM fence, json_to_recordset(%(intents)s::json) AS i (key text, run_id text, root_run_id text, tenant text,
+    step_id text, call_path text, purpose text, generation integer, tool text, tool_version text, effect_class text,
+    on_doubt text, fingerprint text, arguments json, approval_id text, epoch bigint)
 ON CONFLICT (key) DO UPDATE SET attempts = e.attempts
-RETURNING *, (xmax = 0) AS fresh, gatepost.now() AS now;
+RETURNING *, (xmax = 0) AS fresh, CASE WHEN xmax = 0 THEN intended_at ELSE gatepost.now() END AS now;
 
 -- name: again
 -- Another attempt under the same key, within the time for which the provider remembers it.

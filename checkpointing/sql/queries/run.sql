@@ -42,9 +42,15 @@ RETURNING *, gatepost.now() AS now,
 
 -- name: extend
 -- The heartbeat, for all runs that a process holds: a run that does not come back is lost. It brings orders back.
+-- Locked in the order in which gatepost.commit_supersteps locks, so that the two never wait for each other.
+WITH held AS MATERIALIZED (
+    SELECT r.run_id, r.epoch FROM unnest(%(run_ids)s::text[], %(epochs)s::bigint[]) AS h (run_id, epoch)
+    JOIN gatepost.run r USING (run_id)
+    WHERE r.epoch = h.epoch AND r.owner IS NOT NULL
+    ORDER BY r.run_id COLLATE "C" FOR NO KEY UPDATE OF r
+)
 UPDATE gatepost.run r SET lease_expires_at = gatepost.now() + %(ttl)s
-FROM unnest(%(run_ids)s::text[], %(epochs)s::bigint[]) AS held (run_id, epoch)
-WHERE r.run_id = held.run_id AND r.epoch = held.epoch AND r.owner IS NOT NULL
+FROM held WHERE r.run_id = held.run_id AND r.epoch = held.epoch
 RETURNING r.run_id, r.epoch, r.ordered;
 
 -- name: release
@@ -56,12 +62,10 @@ SELECT gatepost.let_go(%(run_id)s, %(epoch)s, %(wake_at)s, %(wake_reason)s, %(tr
 SELECT gatepost.flush_rows(%(run_id)s, %(epoch)s, %(seq)s, %(rows)s) AS now;
 
 -- name: commit
--- A superstep: fence, rows, transition and checkpoint.
-SELECT gatepost.commit_superstep(
-    %(run_id)s, %(epoch)s, %(seq)s, %(status)s::gatepost.run_status, %(reason)s, %(plan_version)s,
-    %(source)s, %(nodes)s, %(next)s, %(actor)s, %(rows)s, %(kept)s,
-    %(checkpoint_id)s, %(parent)s, %(checkpoint)s, %(metadata)s,
-    %(channels)s, %(versions)s, %(types)s, %(blobs)b
+-- Supersteps of one or several runs: fence, rows, transitions and checkpoints.
+SELECT gatepost.commit_supersteps(
+    %(supersteps)s::json, %(steps)s::json, %(effects)s::json, %(rest)s::json,
+    %(kept)s::json, %(channels)s::json, %(blobs)b, %(places)s::json, %(values)b
 ) AS now;
 
 -- name: standing

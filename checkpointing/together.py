@@ -1,0 +1,102 @@
+"""Doing together what several runs of a process ask for at about the same time.
+
+Invariant: whoever asks while nothing is under way is served at once and alone; whoever asks meanwhile
+is served with all the others that did, in one go, when that has come back. No timer: one run alone
+never waits, and the more runs there are, the more go together. (Group commit, as databases do it.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+Asked = TypeVar("Asked")
+Given = TypeVar("Given")
+
+MOST = 64
+"""Served in one go."""
+
+
+class _Line(Generic[Asked, Given]):
+    """Who waits on one event loop."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Asked, asyncio.Future[Given]]] = []
+        self.busy = False
+        self.server: asyncio.Task[None] | None = None
+
+
+class Together(Generic[Asked, Given]):
+    """One queue for each event loop that asks.
+
+    Args:
+        serve: serves one or several; gives a result, or what was raised, for each in order. What it raises
+            itself is raised for all of them.
+    """
+
+    def __init__(self, serve: Callable[[Sequence[Asked]], Awaitable[Sequence[Given | Exception]]]) -> None:
+        self._serve = serve
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line[Asked, Given]] = WeakKeyDictionary()
+
+    async def ask(self, item: Asked) -> Given:
+        """Be served, alone or with others.
+
+        Whoever is cancelled while it waits in line is not served; later, its end is waited for first.
+        """
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop) or self._lines.setdefault(loop, _Line())
+        if line.busy:
+            return await self._in_line(line, item, loop.create_future())
+        line.busy = True
+        try:
+            (given,) = await self._serve([item])
+        finally:
+            line.busy = bool(line.waiting)
+            if line.waiting:
+                line.server = loop.create_task(self._drain(line))
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    async def _in_line(self, line: _Line[Asked, Given], item: Asked, given: asyncio.Future[Given]) -> Given:
+        entry = (item, given)
+        line.waiting.append(entry)
+        try:
+            return await asyncio.shield(given)
+        except asyncio.CancelledError:
+            if entry in line.waiting:
+                line.waiting.remove(entry)
+                given.cancel()
+            else:
+                await asyncio.wait([given])
+                _ = given.cancelled() or given.exception()
+            raise
+
+    async def _drain(self, line: _Line[Asked, Given]) -> None:
+        try:
+            while line.waiting:
+                entries, line.waiting = line.waiting[:MOST], line.waiting[MOST:]
+                await self._serve_all(entries)
+        finally:
+            line.busy = False
+            for _, given in line.waiting:  # the loop ends
+                given.cancel()
+
+    async def _serve_all(self, entries: Sequence[tuple[Asked, asyncio.Future[Given]]]) -> None:
+        try:
+            results: Sequence[Given | Exception] = await self._serve([item for item, _ in entries])
+        except Exception as error:  # noqa: BLE001 (raised by whoever asked)
+            results = [error] * len(entries)
+        except BaseException:
+            for _, given in entries:
+                given.cancel()
+            raise
+        for (_, given), result in zip(entries, results, strict=True):
+            if given.cancelled():
+                continue
+            if isinstance(result, Exception):
+                given.set_exception(result)
+            else:
+                given.set_result(result)
