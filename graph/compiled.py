@@ -18,7 +18,7 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 
-from gatepost.checkpointing.approvals import Recorded
+from gatepost.checkpointing.answers import Recorded
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.session import RunSession
 from gatepost.graph import door, view
@@ -87,7 +87,8 @@ class GatepostGraph(MovingGraph, ReadingGraph):
         who = who_acts(context)
         recorded = await self._prepare(entry, who)
         options["interrupt_before"] = door.gates(interrupt_before)
-        again, moved = True, recorded is not None
+        # A yes that needs others beside it moves nothing.
+        again, moved = recorded is None or recorded.decided, recorded is not None
         while again:
             session, paused = None, False
             try:

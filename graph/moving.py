@@ -15,7 +15,7 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
-from gatepost.checkpointing.approvals import Recorded
+from gatepost.checkpointing.answers import Recorded
 from gatepost.graph import door
 from gatepost.graph.clerk import GraphClerk
 from gatepost.graph.context import RunContext, who_acts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gatepost.checkpointing.approvals import decision_in
+from gatepost.checkpointing.answers import decision_in
 from gatepost.nodes.visit import Visit
 from gatepost.nodes.workflow import Conclusion, Ending
 from gatepost.state.channels import RunState

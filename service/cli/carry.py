@@ -19,7 +19,7 @@ from gatepost.state.errors import RunOwned, UnknownRun
 from gatepost.state.status import RunStatus
 
 if TYPE_CHECKING:
-    from gatepost.checkpointing.approvals import Recorded
+    from gatepost.checkpointing.answers import Recorded
     from gatepost.state.approval import Decision
 
 
