@@ -173,8 +173,8 @@ def _refusal(by: str, matter: Matter, electorate: Electorate) -> str:
     if dead:
         why += f"; {_over(dead[-1])}"
     return (
-        f"{by} may not answer approval {matter.approval}: {why}. Somebody else has to, or: "
-        f"gatepost role grant {by} {matter.asked[0]}. Nothing was recorded."
+        f"{by} may not answer approval {matter.approval}: {why}. Somebody else has to; `gatepost role list` shows who "
+        "holds which. Nothing was recorded."
     )
 
 

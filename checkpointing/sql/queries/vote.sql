@@ -19,10 +19,11 @@ WHERE a.approval_id = %(approval_id)s AND r.tenant = %(tenant)s;
 -- name: life
 -- Everything that was said to a question and happened to it, in order.
 SELECT * FROM (
-    SELECT v.at, v.number, v.type AS kind, v.principal AS actor, v.counted_as, v.roles, v.comment AS reason, v.level
+    SELECT v.at, v.number, v.type AS kind, v.principal AS actor, v.counted_as, v.roles, v.via, v.args,
+           v.comment AS reason, v.level
     FROM gatepost.vote v WHERE v.approval_id = %(approval_id)s
     UNION ALL
-    SELECT e.at, e.number, e.kind, e.actor, NULL, NULL, e.reason, NULL
+    SELECT e.at, e.number, e.kind, e.actor, NULL, NULL, NULL, NULL, e.reason, NULL
     FROM gatepost.approval_event e WHERE e.approval_id = %(approval_id)s
 ) AS told
 ORDER BY at, number;
