@@ -1,71 +1,30 @@
 """Approvals in Postgres: the answer that stands, recorded before anything acts on it.
 
-Invariant: one compare-and-set decides an approval. The decision, who gave it and the run's next
-mover are one transaction; a repeat of the same answer is told what is recorded, another answer is
-refused and told the same.
+Invariant: one compare-and-set decides an approval, in the transaction of the last answer that it needed. The
+decision, who gave it and the run's next mover are one transaction; a repeat of the same answer is told what is
+recorded, another answer is refused and told the same. What is refused leaves a row that says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
 
-from psycopg.types.json import Json
-
-from gatepost.checkpointing.history import utc
+from gatepost.checkpointing.answers import Recorded, Standing, request_in, standing_in
+from gatepost.checkpointing.deciding import Clerk, TooLate, cast, close, repeated, still_asked
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
+from gatepost.checkpointing.votes import note, record, votes_of
 from gatepost.state import crash
-from gatepost.state.approval import ApprovalRequest, Decision
-from gatepost.state.errors import AlreadyDecided, InvalidDecision, UnknownApproval
+from gatepost.state.approval import Decision
+from gatepost.state.ballot import count
+from gatepost.state.errors import AlreadyDecided, DatabaseUnavailable, InvalidDecision, UnknownApproval
 from gatepost.state.ids import ApprovalId
 from gatepost.state.status import ApprovalStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An answer that stands."""
-
-    request: ApprovalRequest
-    decision: Decision
-    digest: str
-    """Of the action that it authorises."""
-    at: datetime
-    repeated: bool = False
-    """Whether this caller said what was recorded already."""
-
-    def plain(self) -> dict[str, Any]:
-        """For results: what is recorded."""
-        return {**self.decision.plain(), "at": utc(self.at), "repeated": self.repeated}
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """An approval as its rows say, read afresh."""
-
-    approval: str
-    step: str
-    status: ApprovalStatus
-    digest: str
-    request: ApprovalRequest
-    act_too_late: bool
-    decision: Decision | None
-    decided_digest: str | None
-
-
-class Clerk(Protocol):
-    """Who says whether an answer fits its question; knows tools and policy, which this room does not."""
-
-    def normalise(self, request: ApprovalRequest, decision: Decision) -> Decision:
-        """The answer with edited arguments as they will be sent; raises `InvalidDecision`."""
-        ...
-
-    def authorise(self, request: ApprovalRequest, decision: Decision) -> str:
-        """The digest of the action that the answer authorises; raises `InvalidDecision`."""
-        ...
+from gatepost.state.values import storable_text
 
 
 class Approvals:
@@ -92,21 +51,45 @@ class Approvals:
             AlreadyDecided: another answer stands.
             InvalidDecision: not allowed here, too late, or no longer asked.
         """
-        async with self._pools.transaction() as connection:
-            params = {"approval_id": decision.approval, "tenant": tenant}
-            row = await (await connection.execute(query("approval.lock"), params)).fetchone()
-            if row is None:
-                raise _unknown(decision.approval)
-            request = ApprovalRequest.model_validate(row["request"])
-            decision = clerk.normalise(request, decision)
-            if row["status"] == ApprovalStatus.DECIDED:
-                return _repeat(await self._get(connection, decision.approval, tenant), request, decision)
-            _still_asked(row, request)
-            digest = clerk.authorise(request, decision)
-            at = await self._record(connection, row, decision, digest, kept=kept)
-            crash.here("decision.before")
-        crash.here("decision.after")
-        return Recorded(request=request, decision=decision, digest=digest, at=at)
+        (recorded,) = await self.decide_all([decision], tenant=tenant, clerk=clerk, kept=kept)
+        return recorded
+
+    async def decide_all(
+        self, decisions: Sequence[Decision], *, tenant: str, clerk: Clerk, kept: timedelta | None = None
+    ) -> Sequence[Recorded]:
+        """Record several answers, all of them or none; as `decide`."""
+        try:
+            try:
+                return await self._decide_all(decisions, tenant, clerk, kept)
+            except TooLate as late:
+                await self.carry_out_limits(late.run_id)
+                return await self._decide_all(decisions, tenant, clerk, kept)
+        except (InvalidDecision, AlreadyDecided) as refused:
+            await self._note_refusal(decisions, tenant, str(refused))
+            raise
+
+    async def carry_out_limits(self, run_id: str) -> None:
+        """Where the time of a run's questions is up, do what their gates say; a mover does it for all runs."""
+        async with self._pools.connection() as connection:
+            await connection.execute(query("limit.sweep"), {"run_id": run_id})
+
+    async def comment(self, approval: str, text: str, *, tenant: str, by: str) -> None:
+        """Say something about a question without answering it.
+
+        Raises:
+            UnknownApproval: the tenant has no such approval.
+            InvalidValue: no text, or by nobody.
+        """
+        storable_text(text, where="the comment")
+        storable_text(by, where="who comments", max_bytes=200)
+        async with self._pools.connection() as connection:
+            if not await note(connection, approval, tenant=tenant, kind="comment", actor=by, reason=text):
+                raise _unknown(approval)
+
+    async def life(self, approval: str) -> list[dict[str, Any]]:
+        """Everything that was said to a question and happened to it, in order: `at`, `kind`, `actor`, `reason`."""
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query("vote.life"), {"approval_id": approval})).fetchall()
 
     async def standing(self, run_id: str, approvals: Sequence[str]) -> dict[str, Standing]:
         """The given approvals of a run as they stand, by id."""
@@ -114,7 +97,7 @@ class Approvals:
             cursor = await connection.execute(
                 query("approval.answered"), {"run_id": run_id, "approval_ids": list(approvals)}
             )
-            return {row["approval_id"]: _standing(row) for row in await cursor.fetchall()}
+            return {row["approval_id"]: standing_in(row) for row in await cursor.fetchall()}
 
     async def get(self, approval: str, tenant: str) -> dict[str, Any]:
         """One approval with its answer.
@@ -152,82 +135,55 @@ class Approvals:
             raise _unknown(approval)
         return row
 
-    async def _record(
-        self,
-        connection: Connection,
-        row: Mapping[str, Any],
-        decision: Decision,
-        digest: str,
-        *,
-        kept: timedelta | None,
-    ) -> datetime:
-        decided = await connection.execute(query("approval.decide"), {"approval_id": decision.approval})
-        if not decided.rowcount:
-            raise InvalidDecision(f"approval {decision.approval} closed while the answer was on its way. Ask again.")
-        params = {
-            **decision.model_dump(include={"type", "comment", "channel", "authenticated"}),
-            "approval_id": decision.approval,
-            "principal": decision.by,
-            "args": None if decision.args is None else Json(decision.args),
-            "digest": digest,
-        }
-        recorded = await (await connection.execute(query("approval.record"), params)).fetchone()
-        reason = f"{decision.type} by {decision.by}"
-        await connection.execute(query("approval.wake"), {"run_id": row["run_id"], "reason": reason, "kept": kept})
-        assert recorded is not None
-        at: datetime = recorded["at"]
-        return at
+    async def _decide_all(
+        self, decisions: Sequence[Decision], tenant: str, clerk: Clerk, kept: timedelta | None
+    ) -> Sequence[Recorded]:
+        async with self._pools.transaction() as connection:
+            recorded = [await self._decide(connection, decision, tenant, clerk, kept) for decision in decisions]
+            if fresh := not all(found.repeated for found in recorded):
+                crash.here("decision.before")
+        if fresh:
+            crash.here("decision.after")
+        return recorded
 
-
-def decision_in(row: Mapping[str, Any]) -> Decision | None:
-    """The answer in a joined row, if there is one."""
-    if row["principal"] is None:
-        return None
-    return Decision(
-        approval=row["approval_id"],
-        type=row["type"],
-        by=row["principal"],
-        comment=row["comment"],
-        args=row["args"],
-        channel=row["channel"],
-        authenticated=row["authenticated"],
-    )
-
-
-def _standing(row: Mapping[str, Any]) -> Standing:
-    return Standing(
-        approval=row["approval_id"],
-        step=row["step_id"],
-        status=ApprovalStatus(row["status"]),
-        digest=row["digest"],
-        request=ApprovalRequest.model_validate(row["request"]),
-        act_too_late=bool(row["act_too_late"]),
-        decision=decision_in(row),
-        decided_digest=row["decided_digest"],
-    )
-
-
-def _repeat(row: Mapping[str, Any], request: ApprovalRequest, decision: Decision) -> Recorded:
-    recorded = decision_in(row)
-    assert recorded is not None
-    if decision.same_answer(recorded):
-        return Recorded(request, recorded, row["decided_digest"], row["decided_at"], repeated=True)
-    raise AlreadyDecided(
-        f"approval {decision.approval} is decided: {recorded.type} by {recorded.by} at {utc(row['decided_at'])}"
-        + (f" ({recorded.comment})" if recorded.comment else "")
-        + ". That answer stands; yours was not recorded.",
-        recorded={**recorded.plain(), "at": utc(row["decided_at"])},
-    )
-
-
-def _still_asked(row: Mapping[str, Any], request: ApprovalRequest) -> None:
-    if row["status"] != ApprovalStatus.OPEN:
-        raise InvalidDecision(
-            f"approval {request.id} is {row['status']}: the question is no longer asked. "
-            "`gatepost approval list` shows what is."
+    async def _decide(
+        self, connection: Connection, decision: Decision, tenant: str, clerk: Clerk, kept: timedelta | None
+    ) -> Recorded:
+        params = {"approval_id": decision.approval, "tenant": tenant}
+        row = await (await connection.execute(query("approval.lock"), params)).fetchone()
+        if row is None:
+            raise _unknown(decision.approval)
+        request = request_in(row)
+        decision = clerk.normalise(request, decision)
+        votes = await votes_of(connection, request.id, request.level)
+        if row["status"] == ApprovalStatus.DECIDED:
+            return repeated(await self._get(connection, request.id, tenant), request, decision, votes)
+        still_asked(row, request)
+        vote = await cast(connection, row, request, decision, clerk)
+        counted = count(votes, vote, needed=request.terms.needed(request.level))
+        said = vote if counted.earlier is None else counted.earlier
+        if counted.outcome != "repeated":
+            await record(connection, vote, request.level)
+        at = row["now"]
+        if counted.outcome == "decided":
+            at = await close(connection, row, request, vote, kept=kept)
+        return Recorded(
+            request,
+            said.decision,
+            said.digest,
+            at,
+            repeated=counted.outcome == "repeated",
+            decided=counted.outcome == "decided",
+            yes=counted.yes,
+            needed=counted.needed,
         )
-    if row["too_late"]:
-        raise InvalidDecision(f"approval {request.id} had to be decided by {request.decide_by}; it is too late.")
+
+    async def _note_refusal(self, decisions: Sequence[Decision], tenant: str, why: str) -> None:
+        with suppress(DatabaseUnavailable):
+            async with self._pools.connection() as connection:
+                for said in decisions:
+                    reason = f"{said.type}: {why}"
+                    await note(connection, said.approval, tenant=tenant, kind="refused", actor=said.by, reason=reason)
 
 
 def _unknown(approval: str) -> UnknownApproval:

@@ -83,10 +83,11 @@ class Movers:
             "owner": owner_name(),
             "ttl": self._runs.lease.ttl,
             "patience": self._runs.patience,
+            "run_id": None,
         }
         asked = time.monotonic()
         async with self._pools.batch() as connection:
-            for chore in ("mover.obey", "mover.ring", "mover.expire", "mover.answered", "mover.strand"):
+            for chore in ("mover.obey", "mover.ring", "limit.sweep", "mover.answered", "mover.strand"):
                 await connection.execute(query(chore), params)
             claimed = await connection.execute(query("mover.claim"), params)
         rows = await claimed.fetchall()

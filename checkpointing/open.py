@@ -15,6 +15,7 @@ from gatepost.checkpointing.history import History
 from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.migrate import migrate as apply_migrations
 from gatepost.checkpointing.orders import Orders
+from gatepost.checkpointing.people import People
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.runs import Lease, Runs
 from gatepost.checkpointing.saver import GatepostSaver
@@ -39,6 +40,7 @@ class Checkpointer(GatepostSaver):
         self.heart = Heart(address, lease.ttl)
         self.runs = Runs(self.pools, self.history, lease=lease, heart=self.heart)
         self.approvals = Approvals(self.pools)
+        self.people = People(self.pools)
         self.ledger = Ledger(self.pools)
         self.breakers = Breakers(self.pools)
         self.orders = Orders(self.pools)

@@ -14,6 +14,7 @@ from gatepost.nodes.visit import Equipment
 from gatepost.nodes.workflow import takes_responses
 from gatepost.state.approval import ApprovalRequest, Decision, digest_of_action
 from gatepost.state.canonical import digest_of
+from gatepost.state.delegation import Voter
 from gatepost.state.errors import InvalidDecision, InvalidValue
 
 
@@ -38,7 +39,7 @@ class GraphClerk:
             ) from None
         return decision.model_copy(update={"args": args})
 
-    def authorise(self, request: ApprovalRequest, decision: Decision) -> str:
+    def authorise(self, request: ApprovalRequest, decision: Decision, voter: Voter) -> str:
         """Allowed here, by this person, and not forbidden: the digest of the action that is authorised."""
         if decision.type == "respond" and request.kind == "action" and not self._plans_anew():
             raise InvalidDecision(
@@ -47,7 +48,8 @@ class GraphClerk:
             )
         if decision.type not in request.allowed:
             raise InvalidDecision(_not_taken(request, decision))
-        self._may_decide(request, decision)
+        for person in dict.fromkeys((voter.by, voter.counted_as)):
+            self._may_decide(request, person, voter)
         if request.kind == "doubt":
             return digest_of(request.digest, decision.type, decision.args)
         if decision.args is None:
@@ -67,19 +69,22 @@ class GraphClerk:
     def _plans_anew(self) -> bool:
         return takes_responses(self.equipment.catalog.named(self.workflow).strategy)
 
-    def _may_decide(self, request: ApprovalRequest, decision: Decision) -> None:
+    def _may_decide(self, request: ApprovalRequest, person: str, voter: Voter) -> None:
         judgement = self.equipment.policy.may_decide(
-            principal=decision.by,
+            principal=person,
             requester=request.requested_by,
             tenant=self.tenant,
             step=request.step,
             tool=request.tool,
+            roles=voter.roles,
+            effect=request.effect,
         )
         if judgement.verdict is not Verdict.RUN:
             why = ", ".join(judgement.policies) or "no policy lets this person"
+            place = f", nor {voter.by} in that place" if person != voter.by else ""
             raise InvalidDecision(
-                f"{decision.by} may not decide approval {request.id} ({why}; it was requested by "
-                f"{request.requested_by}). Somebody else has to. Nothing was recorded."
+                f"{person} may not decide approval {request.id} ({why}; it was requested by "
+                f"{request.requested_by}){place}. Somebody else has to. Nothing was recorded."
             )
 
     def _may_run(self, request: ApprovalRequest, decision: Decision) -> None:

@@ -8,7 +8,7 @@ committed. The sync methods are the async ones on the bridge.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from contextvars import Context
 from typing import Any
@@ -18,7 +18,7 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 
-from gatepost.checkpointing.approvals import Recorded
+from gatepost.checkpointing.answers import Recorded
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.session import RunSession
 from gatepost.graph import door, view
@@ -27,6 +27,7 @@ from gatepost.graph.moving import MovingGraph
 from gatepost.graph.operating import OperatingGraph
 from gatepost.graph.reading import ReadingGraph
 from gatepost.nodes.visit import Equipment
+from gatepost.state.answer_shapes import Answers
 from gatepost.state.approval import Decision
 from gatepost.state.errors import DoorClosed, RunOwned
 from gatepost.state.status import RunStatus
@@ -88,7 +89,8 @@ class GatepostGraph(MovingGraph, ReadingGraph, OperatingGraph):
         who = who_acts(context)
         recorded = await self._prepare(entry, who)
         options["interrupt_before"] = door.gates(interrupt_before)
-        again, moved = True, recorded is not None
+        # A yes that needs others beside it moves nothing.
+        again, moved = not recorded or any(one.decided for one in recorded), bool(recorded)
         while again:
             session, paused = None, False
             try:
@@ -158,16 +160,23 @@ class GatepostGraph(MovingGraph, ReadingGraph, OperatingGraph):
         row = await self.saver.runs.get(entry.run_id, who.tenant)
         return RunStatus(row["status"]) is RunStatus.CANCELLED
 
-    async def _prepare(self, entry: door.Entry, who: RunContext) -> Recorded | None:
-        if isinstance(entry.asked, door.Start):
-            await self._admit(entry, entry.asked, who, priority=0, kept=self.saver.runs.lease.ttl)
-        elif isinstance(entry.asked, Decision):
-            return await self.adecide(entry.asked, run_id=entry.run_id, context=who, going_on=True)
-        return None
+    async def _prepare(self, entry: door.Entry, who: RunContext) -> Sequence[Recorded]:
+        """Admit the run, or record what was answered."""
+        match entry.asked:
+            case door.Start():
+                await self._admit(entry, entry.asked, who, priority=0, kept=self.saver.runs.lease.ttl)
+            case Decision():
+                return [await self.adecide(entry.asked, run_id=entry.run_id, context=who, going_on=True)]
+            case Answers():
+                return await self.aanswer(entry.asked, run_id=entry.run_id, context=who, going_on=True)
+        return []
 
-    async def _result(self, entry: door.Entry, recorded: Recorded | None, who: RunContext, *, version: str) -> Any:
+    async def _result(self, entry: door.Entry, recorded: Sequence[Recorded], who: RunContext, *, version: str) -> Any:
         snapshot = await self.aget_state({"configurable": {"thread_id": entry.run_id}}, context=who)
-        values = {**snapshot.values, "decision": recorded.plain()} if recorded else snapshot.values
+        told: dict[str, Any] = {"decision": recorded[-1].plain()} if recorded else {}
+        if len(recorded) > 1:
+            told["decisions"] = [one.plain() for one in recorded]
+        values = {**snapshot.values, **told}
         if version == "v2":
             return {"type": "values", "ns": (), "data": values, "interrupts": ()}
         return ("values", values)

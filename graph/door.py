@@ -18,7 +18,8 @@ from typing import Any, Literal, TypeAlias
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
-from gatepost.state.approval import Decision, decision_of
+from gatepost.state.answer_shapes import Answers, read
+from gatepost.state.approval import Decision
 from gatepost.state.errors import DoorClosed, InvalidValue
 from gatepost.state.ids import RunId, new_run_id, run_id_of
 from gatepost.state.values import storable, storable_text
@@ -43,7 +44,7 @@ class Continue:
     """Go on from where the run is."""
 
 
-Asked: TypeAlias = Start | Continue | Decision
+Asked: TypeAlias = Start | Continue | Decision | Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def admit(given: object, config: RunnableConfig) -> Entry:
 
     Raises:
         DoorClosed: a way round the gate, or one that would wedge the run; says what to do instead.
-        InvalidDecision: a resume that is no addressed decision.
+        InvalidDecision: a resume that is an answer in none of the shapes of `state.answer_shapes`.
         InvalidValue: a value that cannot be stored.
     """
     asked = _asked(given)
@@ -120,7 +121,7 @@ def _asked(given: object) -> Asked:
     return Start(goal=goal, input=data)
 
 
-def _command(command: Command[Any]) -> Decision:
+def _command(command: Command[Any]) -> Decision | Answers:
     if command.goto:
         raise DoorClosed(
             f"Command(goto={command.goto!r}) would run a node that the gate did not send for. "
@@ -133,7 +134,8 @@ def _command(command: Command[Any]) -> Decision:
         )
     if command.graph is not None:
         raise DoorClosed("Command(graph=…) addresses another graph; a Gatepost graph takes only its own answers.")
-    return decision_of(command.resume)
+    answers = read(command.resume)
+    return answers.complete[0] if len(answers.complete) == 1 else answers
 
 
 def _closed(place: Mapping[str, Any]) -> None:

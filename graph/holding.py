@@ -26,6 +26,7 @@ from gatepost.graph.context import RunContext
 from gatepost.nodes.visit import Equipment
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, UnknownVersion
+from gatepost.state.status import RunStatus
 
 _OPERATOR = "operator"
 _BEFORE_THE_GATE = "planner"
@@ -70,6 +71,8 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             yield None
             return
         self._same_graph(row)
+        if row["status"] in (RunStatus.BLOCKED, RunStatus.WAITING):
+            await self.saver.approvals.carry_out_limits(entry.run_id)
         try:
             held = runs.hold(entry.run_id, who.tenant, actor=who.actor, claimed=claimed)
             session = await held.__aenter__()

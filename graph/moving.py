@@ -5,7 +5,7 @@ Invariant: what a caller is told is durable before the caller is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,18 +15,21 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
-from gatepost.checkpointing.approvals import Recorded
+from gatepost.checkpointing.answers import Recorded, request_in
 from gatepost.graph import door
 from gatepost.graph.clerk import GraphClerk
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.holding import HoldingGraph
 from gatepost.graph.resolution import resolve
+from gatepost.state.answer_shapes import Answers, decisions
 from gatepost.state.approval import Decision, decision_of
 from gatepost.state.errors import DoorClosed, InvalidValue
 from gatepost.state.ids import RunId
 from gatepost.state.status import RunStatus
 
 PRIORITIES = range(-32_768, 32_768)
+MOST_ASKED = 10_000
+"""Questions of one run that can be open at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +128,35 @@ class MovingGraph(HoldingGraph):
         Raises:
             CallerMistake: unknown, not allowed, malformed, too late, or decided otherwise.
         """
-        decision, who = decision_of(decision), who_acts(context)
-        row = await self.saver.approvals.get(decision.approval, who.tenant)
-        if run_id is not None and row["run_id"] != run_id:
-            raise DoorClosed(
-                f"approval {decision.approval} belongs to run {row['run_id']}, not to {run_id}. Answer it there."
-            )
-        run = await self.saver.runs.get(row["run_id"], who.tenant)
-        clerk = GraphClerk(self.equipment, tenant=who.tenant, workflow=run["workflow"])
+        (recorded,) = await self._record([decision_of(decision)], run_id, who_acts(context), going_on=going_on)
+        return recorded
+
+    async def aanswer(
+        self, answers: Answers, *, run_id: str, context: RunContext | None = None, going_on: bool = False
+    ) -> Sequence[Recorded]:
+        """Record what arrived in one of the shapes of `state.answer_shapes`: all of it, or none; as `adecide`."""
+        who = who_acts(context)
+        approvals = self.saver.approvals
+        asked = await approvals.list(who.tenant, run_id=run_id, limit=MOST_ASKED)
+        so_far = await approvals.list(who.tenant, run_id=run_id, status=None, limit=2)
+        requests = [request_in(row) for row in asked]
+        said = decisions(answers, open_now=requests, asked_so_far=len(so_far), by=who.principal)
+        return await self._record(said, run_id, who, going_on=going_on)
+
+    async def _record(
+        self, said: Sequence[Decision], run_id: str | None, who: RunContext, *, going_on: bool
+    ) -> Sequence[Recorded]:
+        workflow = ""
+        for decision in said:
+            row = await self.saver.approvals.get(decision.approval, who.tenant)
+            workflow = row["workflow"]
+            if run_id is not None and row["run_id"] != run_id:
+                raise DoorClosed(
+                    f"approval {decision.approval} belongs to run {row['run_id']}, not to {run_id}. Answer it there."
+                )
+        clerk = GraphClerk(self.equipment, tenant=who.tenant, workflow=workflow)
         kept = self.saver.runs.lease.ttl if going_on else None
-        return await self.saver.approvals.decide(decision, tenant=who.tenant, clerk=clerk, kept=kept)
+        return await self.saver.approvals.decide_all(said, tenant=who.tenant, clerk=clerk, kept=kept)
 
     def decide(self, decision: Decision, **options: Any) -> Recorded:
         """As `adecide`, for sync callers."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gatepost.checkpointing.approvals import Recorded
+from gatepost.checkpointing.answers import Recorded
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.graph.clerk import GraphClerk
 from gatepost.nodes.doubt import said
 from gatepost.nodes.visit import Equipment
 from gatepost.state.approval import ApprovalRequest, Decision, decision_of
+from gatepost.state.delegation import Voter
 from gatepost.state.errors import CallerMistake, InvalidDecision
 from gatepost.state.status import ApprovalStatus, EffectState
 from gatepost.state.step import Failure
@@ -140,7 +141,7 @@ async def _settle(
     saver: Checkpointer, row: Mapping[str, Any], clerk: GraphClerk, question: ApprovalRequest, decision: Decision
 ) -> None:
     decision = clerk.normalise(question, decision)
-    clerk.authorise(question, decision)
+    clerk.authorise(question, decision, Voter(decision.by, decision.by, roles=()))
     args = decision.args or {}
     if args.get("undo"):
         raise CallerMistake(f"run {row['run_id']} has ended, and undoes nothing any more. Say only what happened.")

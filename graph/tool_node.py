@@ -20,6 +20,7 @@ from gatepost.graph.context import RunContext
 from gatepost.nodes.policy import Policy
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.workflow import FixedPlan, Workflow
+from gatepost.state.answer_shapes import answer_to
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, InvalidValue
 from gatepost.state.ids import run_id_of
@@ -102,6 +103,7 @@ class _Node:
         self._output = output
         self._call = call or (lambda _: "")
         self._context = context
+        self._principal = context.principal if context else ""
 
     async def arun(self, state: Any, config: RunnableConfig) -> dict[str, Any]:
         """In an async graph."""
@@ -111,7 +113,8 @@ class _Node:
         while (asked := result["approval"]) is not None:
             answer = interrupt({**asked.payload(), "problem": problem})
             try:
-                result = await self._graph.ainvoke(Command(resume=answer), inner, context=self._context)
+                said = answer_to(asked, answer, by=self._principal)
+                result = await self._graph.ainvoke(Command(resume=said), inner, context=self._context)
                 problem = ""
             except CallerMistake as error:
                 problem = str(error)
@@ -125,7 +128,8 @@ class _Node:
         while (asked := result["approval"]) is not None:
             answer = interrupt({**asked.payload(), "problem": problem})
             try:
-                result = self._graph.invoke(Command(resume=answer), inner, context=self._context)
+                said = answer_to(asked, answer, by=self._principal)
+                result = self._graph.invoke(Command(resume=said), inner, context=self._context)
                 problem = ""
             except CallerMistake as error:
                 problem = str(error)

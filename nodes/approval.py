@@ -12,7 +12,7 @@ from typing import Any
 
 from langgraph.types import interrupt
 
-from gatepost.checkpointing.approvals import Standing
+from gatepost.checkpointing.answers import Standing
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.channels import RunState
@@ -62,5 +62,6 @@ def _signal(answer: Standing) -> dict[str, Any]:
         "effect_key": answer.request.effect_key,
         "step": answer.step,
         "status": answer.status.value,
+        "timed_out": answer.timed_out,
         "decision": decision,
     }

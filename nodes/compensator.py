@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from gatepost.checkpointing.approvals import Standing
+from gatepost.checkpointing.answers import Standing
 from gatepost.checkpointing.ledger import Entry, Intent
 from gatepost.nodes import doubt
 from gatepost.nodes.outcome import Outcome, entry, failed, waits
@@ -156,6 +156,7 @@ def _yes(standing: Standing) -> bool:
         standing.status is ApprovalStatus.DECIDED
         and standing.decision is not None
         and standing.decision.type in ("approve", "edit")
+        and standing.enough
         and not standing.act_too_late
     )
 
@@ -196,6 +197,7 @@ def _ask(visit: Visit, undo: _Undo, judgement: Judgement) -> dict[str, Any]:
         requested_by=run.requested_by,
         args_schema=undo.tool.schema(),
         allowed=("approve", "reject"),
+        **visit.workflow.gate(None, undo.tool).opened(visit.session.now),
     )
     return _open(visit, undo.record, request, undo_approval=request.id)
 

@@ -21,6 +21,7 @@ from gatepost.nodes.langchain import arguments_of, as_function
 from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.tool import AnyTool, EffectContext, Retry, Tool, ToolMistake
 from gatepost.state.effect import EffectClass, OnDoubt
+from gatepost.state.gate import Gate
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +61,7 @@ def tool(
     on_failure: OnFailure = ...,
     step_timeout: timedelta | None = ...,
     provider: str | None = ...,
+    gate: Gate | None = ...,
 ) -> Declaring: ...
 def tool(
     function: Callable[..., Any] | BaseTool | None = None,
@@ -79,6 +81,7 @@ def tool(
     on_failure: OnFailure = _AS_THE_TABLE_SAYS,
     step_timeout: timedelta | None = None,
     provider: str | None = None,
+    gate: Gate | None = None,
 ) -> Any:
     """Declare a function as a tool.
 
@@ -108,6 +111,7 @@ def tool(
         step_timeout: of all attempts together, from the first; none begins after it.
         provider: who is called, by any name. When it fails several times in a row, or asks for fewer calls, all
             workers leave it alone for a while, and then let one call through to see.
+        gate: who must answer for it where the policy asks a person, how many and until when.
 
     Raises:
         ToolMistake: the declaration cannot work; says why.
@@ -131,6 +135,7 @@ def tool(
             on_failure=on_failure,
             step_timeout=step_timeout,
             provider=provider,
+            gate=gate,
         )
 
     return declare if function is None else declare(function)
@@ -202,6 +207,8 @@ def _check_kinds(name: str, declared: dict[str, Any]) -> None:
             raise ToolMistake(f"tool {name!r}: {setting}={value!r} is no length of time: timedelta(seconds=30).")
     if not isinstance(declared["retry"], Retry):
         raise ToolMistake(f"tool {name!r}: retry={declared['retry']!r} is no Retry: Retry(attempts=3).")
+    if declared["gate"] is not None and not isinstance(declared["gate"], Gate):
+        raise ToolMistake(f"tool {name!r}: gate={declared['gate']!r:.80} is no Gate: Gate(roles=('finance',)).")
     for setting in ("version", "label", "provider"):
         if not isinstance(declared[setting], str) and not (setting != "version" and declared[setting] is None):
             raise ToolMistake(f"tool {name!r}: {setting}={declared[setting]!r} is no text.")

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from gatepost.checkpointing.approvals import Standing
+from gatepost.checkpointing.answers import Standing
 from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes.ahead import onward
 from gatepost.nodes.outcome import Outcome, entry, settled
@@ -116,8 +116,11 @@ def _in_force(standing: Standing | None, approval: str, step: Step) -> Standing:
         raise _Unauthorised(f"approval {approval} was answered with {standing.decision.type}")
     if standing.decision.type == "approve" and standing.decided_digest != standing.digest:
         raise _Unauthorised(f"the decision on {approval} does not match its question")
+    if not standing.enough:
+        needed = standing.request.terms.needed(standing.request.level)
+        raise _Unauthorised(f"approval {approval} takes {needed} different people, and has {standing.yes}")
     if standing.act_too_late:
-        raise _Unauthorised(f"approval {approval} had to be acted on by {standing.request.act_by}")
+        raise _Unauthorised(f"approval {approval} had to be acted on by {standing.act_by}")
     return standing
 
 

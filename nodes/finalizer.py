@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gatepost.checkpointing.approvals import decision_in
+from gatepost.checkpointing.answers import decision_in
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
 from gatepost.nodes.workflow import Conclusion, Ending

@@ -47,6 +47,8 @@ class Hearing(Judging):
         step_id = signal["step"]
         record = self.visit.board.record(step_id)
         if signal["decision"] is None:
+            if signal.get("timed_out"):
+                self._hear_silence(record, signal)
             return
         decision = Decision.model_validate(signal["decision"])
         if signal.get("purpose") == "compensate":
@@ -67,6 +69,17 @@ class Hearing(Judging):
             self._replan("approval", decision.by, decision.comment)
         else:
             self._release(record, decision)
+
+    def _hear_silence(self, record: StepRecord, signal: Mapping[str, Any]) -> None:
+        """Nobody answered in the time that the gate gives, and there is nobody left to ask: that is a no."""
+        why = "nobody answered in time"
+        if signal.get("purpose") == "compensate":
+            if record.status is StepStatus.COMPENSATING:
+                self._undone(undone(record, failed(Failure(kind="policy_denied", message=f"may it be undone? {why}"))))
+        elif record.status is StepStatus.BLOCKED and record.approval == signal["approval"]:
+            self._note(record.to(StepStatus.CANCELLED, reason=why))
+            self.frontier.pop(record.step, None)
+            self._end(RunStatus.REJECTED, f"{record.step}: {why}")
 
     def _release(self, record: StepRecord, decision: Decision) -> None:
         """An approved or edited step runs, unless the run has ended or the policy now forbids it."""
@@ -251,7 +264,7 @@ _PAST = {"approve": "approved", "edit": "edited"}
 
 def _noes_first(signal: Mapping[str, Any]) -> bool:
     decision = signal.get("decision") or {}
-    return decision.get("type") != "reject"
+    return decision.get("type") != "reject" and not signal.get("timed_out")
 
 
 def _said(what: str, decision: Decision) -> str:

@@ -141,6 +141,7 @@ class Judging(Draft):
             evidence=self.visit.evidence(step),
             args_schema=tool.schema(),
             allowed=DECISION_TYPES if takes_responses(self.visit.workflow.strategy) else ("approve", "edit", "reject"),
+            **self.visit.workflow.gate(step.id, tool).opened(session.now),
         )
         self._open(request, record.to(StepStatus.BLOCKED, approval=request.id, reason="; ".join(request.reasons)))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -131,9 +131,26 @@ class Policy:
             return Judgement(Verdict.FORBID, policies, (f"forbidden by {', '.join(policies)}",), self.version)
         return Judgement(Verdict.ASK, policies, self._why_ask(answer, question), self.version)
 
-    def may_decide(self, *, principal: str, requester: str, tenant: str, step: str, tool: str) -> Judgement:
+    def may_decide(
+        self,
+        *,
+        principal: str,
+        requester: str,
+        tenant: str,
+        step: str,
+        tool: str,
+        roles: Sequence[str] = (),
+        effect: str = "",
+    ) -> Judgement:
         """May this person answer this approval? RUN means yes; anything else no."""
-        context = {"principal": principal, "requester": requester, "tenant": tenant, "tool": tool}
+        context = {
+            "principal": principal,
+            "requester": requester,
+            "tenant": tenant,
+            "tool": tool,
+            "roles": sorted(roles),
+            "effect": effect,
+        }
         answer = self._ask(principal, "decide", ("Step", step), context)
         yes = answer.decision is cedarpy.Decision.Allow and not answer.diagnostics.errors
         return Judgement(Verdict.RUN if yes else Verdict.FORBID, self._ids(answer), (), self.version)

@@ -23,6 +23,7 @@ from gatepost.checkpointing.pool import Connection
 from gatepost.state.effect import EffectClass, OnDoubt
 from gatepost.state.errors import CallerMistake, InvalidValue
 from gatepost.state.failure import Reaction
+from gatepost.state.gate import Gate
 from gatepost.state.values import storable
 
 P = ParamSpec("P")
@@ -140,6 +141,8 @@ class Tool(Generic[P, R]):
     """Of all attempts together."""
     provider: str | None
     """Who is called: what all tools of one provider know of its bad times, they know together."""
+    gate: Gate | None
+    """Who must answer where the policy asks a person; a workflow may say otherwise."""
     description: str
     arguments: type[BaseModel]
     result: TypeAdapter[Any]

@@ -20,6 +20,7 @@ from gatepost.nodes.tool import AnyTool, ToolMistake
 from gatepost.state.artifact import Artifact
 from gatepost.state.checkpoints import CheckpointPolicy, checked
 from gatepost.state.errors import InvalidValue, UnknownGoal, UnknownVersion
+from gatepost.state.gate import Gate, gates_of
 from gatepost.state.plan import Plan
 from gatepost.state.recovery import Mode
 from gatepost.state.status import RunStatus
@@ -139,6 +140,8 @@ class Workflow:
     checkpoints: CheckpointPolicy = "after_each_step"
     """Which places of a run are kept to look at and to fork from: after each step, `"at_boundaries"` (it waits or
     ends), `Every(items=…)` or `Every(interval=…)`, `"never"`. A killed run goes on where it was with each of them."""
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    """Who must answer where the policy asks a person, by step or tool; in place of what the tool itself declares."""
 
     def __post_init__(self) -> None:
         """Check every part; any iterable of goals, tools and endings will do."""
@@ -154,6 +157,20 @@ class Workflow:
         known = [tool.name for tool in self.tools] + [tool.undo for tool in self.tools if tool.undo]
         said = on_failure_of(self.on_failure, where=f"workflow {name!r}", tools=known)
         object.__setattr__(self, "on_failure", said)
+        object.__setattr__(self, "gates", gates_of(self.gates, workflow=name, tools=known, steps=self._fixed_steps()))
+
+    def gate(self, step: str | None, tool: AnyTool) -> Gate:
+        """Who must answer for a step: as declared for it, else for its tool, else by the tool itself.
+
+        What a step is called counts only where the plan is fixed: a model that plans must not choose its gate.
+        """
+        own = self.gates.get(step) if step is not None and step in self._fixed_steps() else None
+        return own or self.gates.get(tool.name) or tool.gate or Gate()
+
+    def _fixed_steps(self) -> Mapping[str, str]:
+        """The tool of each step, where nobody plans."""
+        planned = self.strategy.steps.steps if isinstance(self.strategy, FixedPlan) else ()
+        return {step.id: step.tool for step in planned}
 
     def checked_input(self, value: object) -> dict[str, JsonValue]:
         """The run's input as plain data, defaults filled in.

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
+from gatepost.checkpointing.answers import request_in
 from gatepost.checkpointing.history import StepChange
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.graph.compiled import GatepostGraph
@@ -155,7 +156,7 @@ async def _whereabouts(checkpointer: Checkpointer, run_id: str, tenant: str, *, 
         run_id=run_id,
         status=RunStatus(row["status"]),
         reason=row["reason"],
-        approvals=tuple(ApprovalRequest.model_validate(found["request"]) for found in asked),
+        approvals=tuple(request_in(found) for found in asked),
         artifacts=tuple(left),
         moved=moved,
     )

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import InvalidDecision, InvalidValue
+from gatepost.state.gate import Terms
 from gatepost.state.record import Record
 from gatepost.state.values import storable
 
@@ -34,11 +35,16 @@ class Decision(Record):
     """How the answer arrived: python, cli, …"""
     authenticated: str = "asserted"
     """How the person was established; from Python a name is only asserted."""
+    on_behalf_of: str = ""
+    """Who delegated to them, where they answer in that person's place, and count as that person."""
 
     def same_answer(self, other: Decision) -> bool:
-        """Whether this is a repeat of `other`: the same person saying the same."""
-        return (self.type, self.by, self.args) == (other.type, other.by, other.args) and (
-            self.type != "respond" or self.comment == other.comment
+        """Whether this is a repeat of `other`: the same person saying the same, for the same person."""
+        places = {self.on_behalf_of, other.on_behalf_of} - {""}
+        return (
+            (self.type, self.by, self.args) == (other.type, other.by, other.args)
+            and (self.type != "respond" or self.comment == other.comment)
+            and len(places) <= 1
         )
 
 
@@ -75,13 +81,17 @@ class ApprovalRequest(Record):
     args_schema: dict[str, JsonValue] = Field(default_factory=dict)
     """JSON Schema of the arguments, for an edit."""
     allowed: tuple[DecisionType, ...] = DECISION_TYPES
+    terms: Terms = Field(default_factory=Terms)
+    """Who must answer, how many and until when, as the gate declares it (`state.gate`)."""
+    level: int = 0
+    """How often the question was passed on to the next in the chain, because nobody had answered in time."""
     decide_by: str | None = None
-    """UTC, ISO 8601. After it the answer is refused."""
+    """UTC, ISO 8601. After it the answer is refused, and the gate says what that means."""
     act_by: str | None = None
     """UTC, ISO 8601. After it the action is refused, approved or not."""
     status: str = "open"
 
-    def approve(self, *, by: str, comment: str = "") -> dict[str, Any]:
+    def approve(self, *, by: str, comment: str = "", on_behalf_of: str = "") -> dict[str, Any]:
         """The answer "do exactly this", for `Command(resume=…)`.
 
         Raises:
@@ -89,11 +99,21 @@ class ApprovalRequest(Record):
         """
         if self.kind == "doubt":
             raise InvalidDecision(f"approval {self.id} {_DOUBT_IS_NO_YES}")
-        return Decision(approval=self.id, type="approve", by=by, comment=comment).plain()
+        said = Decision(approval=self.id, type="approve", by=by, comment=comment, on_behalf_of=on_behalf_of)
+        return said.plain()
 
-    def reject(self, *, by: str, comment: str = "") -> dict[str, Any]:
+    def reject(self, *, by: str, comment: str = "", on_behalf_of: str = "") -> dict[str, Any]:
         """The answer "do not do this"; the run ends as rejected."""
-        return Decision(approval=self.id, type="reject", by=by, comment=comment).plain()
+        return Decision(approval=self.id, type="reject", by=by, comment=comment, on_behalf_of=on_behalf_of).plain()
+
+    @property
+    def asked(self) -> str:
+        """Whom it is asked of, in words; empty where it is whoever the policy lets."""
+        roles, needed = self.terms.asked(self.level), self.terms.needed(self.level)
+        people = "one person" if needed == 1 else f"{needed} different people"
+        if not roles:
+            return "" if needed == 1 else people
+        return f"{people} with the role {' or '.join(roles)}"
 
     def edit(self, *, by: str, comment: str = "", **changes: Any) -> dict[str, Any]:
         """The answer "do this, but with these arguments"; arguments not named stay as they are."""

@@ -158,6 +158,15 @@ BEGIN
     RETURN moment;
 END $$;
 
+CREATE FUNCTION gatepost.count_quorum() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.quorum := coalesce((NEW.request -> 'terms' ->> 'quorum')::smallint, NEW.quorum);
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION gatepost.fence(p_held json) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -415,6 +424,42 @@ BEGIN
     RETURN after;
 END $$;
 
+CREATE FUNCTION gatepost.time_is_up(p_approval_id text) RETURNS gatepost.approval_status
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    moment timestamptz := gatepost.now();
+    asked gatepost.approval;
+    next_role text;
+BEGIN
+    SELECT * INTO STRICT asked FROM gatepost.approval WHERE approval_id = p_approval_id;
+    IF asked.status <> 'open' OR asked.decide_by IS NULL OR asked.decide_by > moment THEN
+        RETURN asked.status;
+    END IF;
+    next_role := asked.request -> 'terms' -> 'escalate_to' ->> asked.level::integer;
+    IF next_role IS NOT NULL THEN
+        UPDATE gatepost.approval SET
+            level = level + 1,
+            decide_by = moment + make_interval(secs => (asked.request -> 'terms' ->> 'decide_seconds')::float8)
+        WHERE approval_id = p_approval_id;
+        INSERT INTO gatepost.approval_event (approval_id, kind, actor, reason)
+        VALUES (p_approval_id, 'escalated', 'clock',
+                format('nobody decided by %s UTC; now %s is asked',
+                       to_char(asked.decide_by AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), next_role));
+        RETURN 'open';
+    END IF;
+    UPDATE gatepost.approval SET status = 'expired', closed_at = moment WHERE approval_id = p_approval_id;
+    INSERT INTO gatepost.approval_event (approval_id, kind, actor, reason)
+    VALUES (p_approval_id, 'expired', 'clock',
+            format('nobody decided by %s UTC', to_char(asked.decide_by AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')));
+    UPDATE gatepost.run SET
+        status = 'queued', reason = 'nobody answered in time', owner = NULL, lease_expires_at = NULL,
+        wake_at = NULL, wake_reason = NULL, updated_at = moment
+    WHERE run_id = asked.run_id;
+    RETURN 'expired';
+END $$;
+
 CREATE FUNCTION gatepost.write_records(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -492,10 +537,32 @@ CREATE TABLE gatepost.approval (
     opened_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     closed_at timestamp with time zone,
     taken_seq bigint,
+    level smallint DEFAULT 0 NOT NULL,
     CONSTRAINT approval_open_is_not_closed CHECK (((status = 'open'::gatepost.approval_status) = (closed_at IS NULL)))
 );
 
 COMMENT ON COLUMN gatepost.approval.taken_seq IS 'the transition in which the run took the answer; null while it has not';
+
+COMMENT ON COLUMN gatepost.approval.level IS 'how often it was passed on to the next in the chain';
+
+CREATE TABLE gatepost.approval_event (
+    number bigint NOT NULL,
+    approval_id text NOT NULL,
+    kind text NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    CONSTRAINT approval_event_kind_check CHECK ((kind = ANY (ARRAY['comment'::text, 'refused'::text, 'escalated'::text, 'expired'::text])))
+);
+
+ALTER TABLE gatepost.approval_event ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME gatepost.approval_event_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE gatepost.artifact (
     run_id text NOT NULL,
@@ -540,10 +607,36 @@ CREATE TABLE gatepost.decision (
     channel text NOT NULL,
     authenticated text NOT NULL,
     at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    on_behalf_of text DEFAULT ''::text NOT NULL,
+    act_by timestamp with time zone,
     CONSTRAINT decision_type_check CHECK ((type = ANY (ARRAY['approve'::text, 'edit'::text, 'reject'::text, 'respond'::text])))
 );
 
 COMMENT ON COLUMN gatepost.decision.digest IS 'of the action it authorises: the approval''s own, or that of the edited arguments';
+
+COMMENT ON COLUMN gatepost.decision.act_by IS 'how long the yes is good for';
+
+CREATE TABLE gatepost.delegation (
+    delegation_id text NOT NULL,
+    tenant text NOT NULL,
+    giver text NOT NULL,
+    delegate text NOT NULL,
+    kind text NOT NULL,
+    scope text DEFAULT ''::text NOT NULL,
+    passes_on boolean DEFAULT false NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    given_by text NOT NULL,
+    given_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    ended_by text,
+    ended_at timestamp with time zone,
+    CONSTRAINT delegation_ended_by_somebody CHECK (((ended_by IS NULL) = (ended_at IS NULL))),
+    CONSTRAINT delegation_has_a_scope CHECK (((kind = 'all'::text) = (scope = ''::text))),
+    CONSTRAINT delegation_kind_check CHECK ((kind = ANY (ARRAY['all'::text, 'role'::text, 'workflow'::text, 'tool'::text]))),
+    CONSTRAINT delegation_to_somebody_else CHECK ((giver <> delegate))
+);
+
+COMMENT ON COLUMN gatepost.delegation.passes_on IS 'whether the delegate may delegate it in turn';
 
 CREATE TABLE gatepost.effect (
     key text NOT NULL,
@@ -672,17 +765,18 @@ CREATE VIEW gatepost.next_mover WITH (security_invoker='true') AS
    FROM (((moment
      CROSS JOIN gatepost.run r)
      LEFT JOIN LATERAL ( SELECT bool_or(((a.status = 'decided'::gatepost.approval_status) AND (a.taken_seq IS NULL))) AS answered,
-            bool_or(((a.status = 'open'::gatepost.approval_status) AND (a.decide_by <= moment.now))) AS late,
+            bool_or(((a.status = 'open'::gatepost.approval_status) AND (a.decide_by <= moment.now) AND ((((a.request -> 'terms'::text) -> 'escalate_to'::text) ->> (a.level)::integer) IS NULL))) AS late,
+            bool_or(((a.status = 'open'::gatepost.approval_status) AND (a.decide_by <= moment.now))) AS due,
             string_agg(a.approval_id, ', '::text ORDER BY a.opened_at, a.approval_id) FILTER (WHERE (a.status = 'open'::gatepost.approval_status)) AS open,
             min(a.decide_by) FILTER (WHERE (a.status = 'open'::gatepost.approval_status)) AS until
            FROM gatepost.approval a
-          WHERE (a.run_id = r.run_id)) asked ON ((r.status = 'blocked'::gatepost.run_status)))
+          WHERE (a.run_id = r.run_id)) asked ON ((r.status = ANY (ARRAY['blocked'::gatepost.run_status, 'waiting'::gatepost.run_status]))))
      CROSS JOIN LATERAL ( SELECT candidate.rank,
             candidate.holds,
             candidate.kind,
             candidate.until,
             candidate.detail
-           FROM ( VALUES (1,((r.owner IS NOT NULL) AND (r.lease_expires_at > moment.now)),'owner'::text,r.lease_expires_at,r.owner), (2,(r.status = ANY (ARRAY['held'::gatepost.run_status, 'timed_out'::gatepost.run_status, 'compensation_failed'::gatepost.run_status, 'stranded'::gatepost.run_status])),'operator'::text,NULL::timestamp with time zone,r.reason), (3,((r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND (r.wake_at > moment.now)),'timer'::text,r.wake_at,r.wake_reason), (4,(r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status])),'queue'::text,NULL::timestamp with time zone,r.reason), (5,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_at IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,r.wake_reason), (6,((r.status = 'waiting'::gatepost.run_status) AND (r.owner IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,'its owner died before it set the time'::text), (7,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_reason IS NOT NULL)),'event'::text,NULL::timestamp with time zone,r.wake_reason), (8,((r.status = 'blocked'::gatepost.run_status) AND asked.answered),'queue'::text,NULL::timestamp with time zone,'its question is answered'::text), (9,((r.status = 'blocked'::gatepost.run_status) AND asked.late),'queue'::text,NULL::timestamp with time zone,'nobody answered in time'::text), (10,((r.status = 'blocked'::gatepost.run_status) AND (asked.open IS NOT NULL)),'approval'::text,asked.until,asked.open), (11,true,'nobody'::text,NULL::timestamp with time zone,r.reason)) candidate(rank, holds, kind, until, detail)
+           FROM ( VALUES (1,((r.owner IS NOT NULL) AND (r.lease_expires_at > moment.now)),'owner'::text,r.lease_expires_at,r.owner), (2,(r.status = ANY (ARRAY['held'::gatepost.run_status, 'timed_out'::gatepost.run_status, 'compensation_failed'::gatepost.run_status, 'stranded'::gatepost.run_status])),'operator'::text,NULL::timestamp with time zone,r.reason), (3,((r.status = ANY (ARRAY['blocked'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND asked.late),'queue'::text,NULL::timestamp with time zone,'nobody answered in time'::text), (4,((r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND (r.wake_at > moment.now)),'timer'::text,r.wake_at,r.wake_reason), (5,(r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status])),'queue'::text,NULL::timestamp with time zone,r.reason), (6,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_at IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,r.wake_reason), (7,((r.status = 'waiting'::gatepost.run_status) AND (r.owner IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,'its owner died before it set the time'::text), (8,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_reason IS NOT NULL)),'event'::text,NULL::timestamp with time zone,r.wake_reason), (9,((r.status = 'blocked'::gatepost.run_status) AND asked.answered),'queue'::text,NULL::timestamp with time zone,'its question is answered'::text), (10,((r.status = 'blocked'::gatepost.run_status) AND asked.due),'timer'::text,asked.until,'nobody answered in time; the next one is asked'::text), (11,((r.status = 'blocked'::gatepost.run_status) AND (asked.open IS NOT NULL)),'approval'::text,asked.until,asked.open), (12,true,'nobody'::text,NULL::timestamp with time zone,r.reason)) candidate(rank, holds, kind, until, detail)
           WHERE candidate.holds
           ORDER BY candidate.rank
          LIMIT 1) mover)
@@ -710,6 +804,27 @@ WITH (fillfactor='40', toast_tuple_target='8160');
 
 COMMENT ON COLUMN gatepost."position".parent_checkpoint_id IS 'the newest checkpoint that was kept';
 
+CREATE TABLE gatepost.principal_role (
+    number bigint NOT NULL,
+    tenant text NOT NULL,
+    principal text NOT NULL,
+    role text NOT NULL,
+    granted_by text NOT NULL,
+    granted_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    revoked_by text,
+    revoked_at timestamp with time zone,
+    CONSTRAINT principal_role_revoked_by_somebody CHECK (((revoked_by IS NULL) = (revoked_at IS NULL)))
+);
+
+ALTER TABLE gatepost.principal_role ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME gatepost.principal_role_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE gatepost.step (
     run_id text NOT NULL,
     seq bigint NOT NULL,
@@ -733,6 +848,42 @@ CREATE TABLE gatepost.transition (
     checkpoint_id text
 );
 
+CREATE TABLE gatepost.vote (
+    number bigint NOT NULL,
+    approval_id text NOT NULL,
+    level smallint NOT NULL,
+    principal text NOT NULL,
+    counted_as text NOT NULL,
+    roles text[] NOT NULL,
+    via text[] NOT NULL,
+    type text NOT NULL,
+    comment text DEFAULT ''::text NOT NULL,
+    args json,
+    digest text NOT NULL,
+    channel text NOT NULL,
+    authenticated text NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    CONSTRAINT vote_type_check CHECK ((type = ANY (ARRAY['approve'::text, 'edit'::text, 'reject'::text, 'respond'::text])))
+);
+
+COMMENT ON COLUMN gatepost.vote.level IS 'of the question when it was given: the votes of one level are counted together';
+
+COMMENT ON COLUMN gatepost.vote.counted_as IS 'the principal, or who delegated to them';
+
+COMMENT ON COLUMN gatepost.vote.digest IS 'of the action that it says yes to';
+
+ALTER TABLE gatepost.vote ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME gatepost.vote_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY gatepost.approval_event
+    ADD CONSTRAINT approval_event_pkey PRIMARY KEY (number);
+
 ALTER TABLE ONLY gatepost.approval
     ADD CONSTRAINT approval_pkey PRIMARY KEY (approval_id);
 
@@ -747,6 +898,9 @@ ALTER TABLE ONLY gatepost.clock_shift
 
 ALTER TABLE ONLY gatepost.decision
     ADD CONSTRAINT decision_pkey PRIMARY KEY (approval_id, principal);
+
+ALTER TABLE ONLY gatepost.delegation
+    ADD CONSTRAINT delegation_pkey PRIMARY KEY (delegation_id);
 
 ALTER TABLE ONLY gatepost.effect
     ADD CONSTRAINT effect_pkey PRIMARY KEY (key);
@@ -763,6 +917,9 @@ ALTER TABLE ONLY gatepost.plan
 ALTER TABLE ONLY gatepost."position"
     ADD CONSTRAINT position_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY gatepost.principal_role
+    ADD CONSTRAINT principal_role_pkey PRIMARY KEY (number);
+
 ALTER TABLE ONLY gatepost.run
     ADD CONSTRAINT run_pkey PRIMARY KEY (run_id);
 
@@ -772,13 +929,20 @@ ALTER TABLE ONLY gatepost.step
 ALTER TABLE ONLY gatepost.transition
     ADD CONSTRAINT transition_pkey PRIMARY KEY (run_id, seq);
 
+ALTER TABLE ONLY gatepost.vote
+    ADD CONSTRAINT vote_pkey PRIMARY KEY (number);
+
 CREATE INDEX approval_by_run ON gatepost.approval USING btree (run_id, opened_at);
+
+CREATE INDEX approval_event_by_approval ON gatepost.approval_event USING btree (approval_id, number);
 
 CREATE INDEX approval_limit ON gatepost.approval USING btree (decide_by) WHERE ((status = 'open'::gatepost.approval_status) AND (decide_by IS NOT NULL));
 
 CREATE INDEX approval_open ON gatepost.approval USING btree (opened_at) WHERE (status = 'open'::gatepost.approval_status);
 
 CREATE INDEX approval_untaken ON gatepost.approval USING btree (run_id) WHERE ((status = 'decided'::gatepost.approval_status) AND (taken_seq IS NULL));
+
+CREATE INDEX delegation_to ON gatepost.delegation USING btree (tenant, delegate);
 
 CREATE INDEX effect_by_run ON gatepost.effect USING btree (run_id, intended_at);
 
@@ -787,6 +951,8 @@ CREATE INDEX effect_unknown ON gatepost.effect USING btree (intended_at) WHERE (
 CREATE INDEX intervention_by_run ON gatepost.intervention USING btree (run_id, number);
 
 CREATE INDEX intervention_untaken ON gatepost.intervention USING btree (run_id, number) WHERE ((data IS NOT NULL) AND (taken_seq IS NULL));
+
+CREATE UNIQUE INDEX principal_role_held ON gatepost.principal_role USING btree (tenant, principal, role) WHERE (revoked_at IS NULL);
 
 CREATE INDEX run_by_age ON gatepost.run USING btree (created_at DESC, run_id);
 
@@ -800,11 +966,18 @@ CREATE INDEX run_timer ON gatepost.run USING btree (wake_at) WHERE (status = 'wa
 
 CREATE INDEX run_unfinished ON gatepost.run USING btree (status, created_at) WHERE (finished_at IS NULL);
 
+CREATE INDEX vote_by_approval ON gatepost.vote USING btree (approval_id, number);
+
 CREATE UNIQUE INDEX gatepost_one_child ON public.checkpoints USING btree (thread_id, checkpoint_ns, parent_checkpoint_id) WHERE ((parent_checkpoint_id IS NOT NULL) AND ((metadata ->> 'source'::text) = ANY (ARRAY['loop'::text, 'input'::text])));
+
+CREATE TRIGGER approval_opened BEFORE INSERT ON gatepost.approval FOR EACH ROW EXECUTE FUNCTION gatepost.count_quorum();
 
 CREATE TRIGGER run_admitted AFTER INSERT ON gatepost.run FOR EACH ROW WHEN ((new.status = ANY (ARRAY['queued'::gatepost.run_status, 'waiting'::gatepost.run_status]))) EXECUTE FUNCTION gatepost.ring();
 
 CREATE TRIGGER run_requeued AFTER UPDATE OF status, wake_at ON gatepost.run FOR EACH ROW WHEN (((new.status = ANY (ARRAY['queued'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND ((old.status IS DISTINCT FROM new.status) OR (old.wake_at IS DISTINCT FROM new.wake_at)))) EXECUTE FUNCTION gatepost.ring();
+
+ALTER TABLE ONLY gatepost.approval_event
+    ADD CONSTRAINT approval_event_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY gatepost.approval
     ADD CONSTRAINT approval_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
@@ -832,6 +1005,9 @@ ALTER TABLE ONLY gatepost.step
 
 ALTER TABLE ONLY gatepost.transition
     ADD CONSTRAINT transition_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.vote
+    ADD CONSTRAINT vote_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
 
 GRANT USAGE ON SCHEMA gatepost TO gatepost_app;
 
@@ -872,6 +1048,8 @@ GRANT ALL ON FUNCTION gatepost.strand(p_run_id text, p_setbacks integer, p_troub
 
 GRANT ALL ON FUNCTION gatepost.take_back(p_run_id text, p_actor text, p_why text) TO gatepost_app;
 
+GRANT ALL ON FUNCTION gatepost.time_is_up(p_approval_id text) TO gatepost_app;
+
 GRANT ALL ON FUNCTION gatepost.write_records(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
@@ -880,9 +1058,15 @@ GRANT SELECT,INSERT ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT UPDATE(status) ON TABLE gatepost.approval TO gatepost_app;
 
+GRANT UPDATE(decide_by) ON TABLE gatepost.approval TO gatepost_app;
+
 GRANT UPDATE(closed_at) ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT UPDATE(taken_seq) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(level) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.approval_event TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.artifact TO gatepost_app;
 
@@ -901,6 +1085,12 @@ GRANT UPDATE(changed_at) ON TABLE gatepost.breaker TO gatepost_app;
 GRANT SELECT ON TABLE gatepost.clock_shift TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.decision TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.delegation TO gatepost_app;
+
+GRANT UPDATE(ended_by) ON TABLE gatepost.delegation TO gatepost_app;
+
+GRANT UPDATE(ended_at) ON TABLE gatepost.delegation TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.effect TO gatepost_app;
 
@@ -972,9 +1162,17 @@ GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gatepost."position" TO gatepost_app;
 
+GRANT SELECT,INSERT ON TABLE gatepost.principal_role TO gatepost_app;
+
+GRANT UPDATE(revoked_by) ON TABLE gatepost.principal_role TO gatepost_app;
+
+GRANT UPDATE(revoked_at) ON TABLE gatepost.principal_role TO gatepost_app;
+
 GRANT SELECT,INSERT ON TABLE gatepost.step TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.transition TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.vote TO gatepost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.checkpoint_blobs TO gatepost_app;
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from gatepost.service import terminal
 from gatepost.service.cli.desk import acting, authenticated
 from gatepost.service.cli.typed import pair
-from gatepost.service.cli.values import read_pairs
+from gatepost.service.cli.values import edited, read_pairs
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.errors import AlreadyDecided, CallerMistake
+from gatepost.state.form import fields_of
 
 if TYPE_CHECKING:
+    from gatepost.checkpointing.answers import Recorded
     from gatepost.service.cli.desk import Desk
 
 _WORDS = {"approve": "[a]pprove", "edit": "[e]dit", "reject": "[r]eject", "respond": "re[s]pond"}
@@ -31,9 +33,14 @@ def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
         say(f"  {terminal.one_line(name)} = {terminal.one_line(_shown(value))}")
     for step, digest in asked.evidence.items():
         say(f"  rests on {terminal.one_line(step)} ({digest[:12]})")
+    if asked.asked:
+        say(f"  asked of {terminal.one_line(asked.asked)}")
     for limit, what in ((asked.decide_by, "answer by"), (asked.act_by, "acts by")):
         if limit:
             say(f"  {what} {limit}")
+    if asked.decide_by:
+        after = asked.terms.next_asked(asked.level)
+        say(f"  after that {f'somebody with the role {terminal.one_line(after)} is asked' if after else 'it is a no'}")
 
 
 def show_edit(say: Callable[[str], None], asked: ApprovalRequest, args: Mapping[str, Any]) -> None:
@@ -97,13 +104,28 @@ def answer_here(desk: Desk, asked: ApprovalRequest, name: str | None) -> bool:
                 return False
             continue
         try:
-            desk.graph.decide(_made(asked, kind, name), going_on=True)
+            recorded = desk.graph.decide(_made(asked, kind, name), going_on=True)
         except AlreadyDecided as error:
             terminal.complain("error", error)  # somebody else's answer stands, and the run goes on with it
         except CallerMistake as error:
             terminal.complain("error", error)
             continue
+        else:
+            if not recorded.decided:
+                terminal.note(terminal.one_line(told_of(recorded)))
+                return False
         return True
+
+
+def told_of(recorded: Recorded) -> str:
+    """That a yes is on record which needs others beside it."""
+    said, request = recorded.decision, recorded.request
+    left = recorded.needed - recorded.yes
+    roles = request.terms.asked(request.level)
+    whom = f" with the role {' or '.join(roles)}" if roles else ""
+    more = f"one more person{whom} has" if left == 1 else f"{left} more people{whom} have"
+    already = "already recorded" if recorded.repeated else "recorded"
+    return f"{already}: {said.type} by {said.by}, {recorded.yes} of {recorded.needed}; {more} to say yes to it"
 
 
 def decision(made: dict[str, Any], name: str | None) -> Decision:
@@ -119,7 +141,7 @@ def _made(asked: ApprovalRequest, kind: str, name: str | None) -> Decision:
         case "approve":
             made = asked.approve(by=by)
         case "edit":
-            made = Decision(approval=asked.id, type="edit", by=by, args={**asked.args, **_edits()}).plain()
+            made = edited(asked, _edits(asked), None, by=by)
         case "reject":
             made = asked.reject(by=by, comment=_line("why: "))
         case _:
@@ -134,13 +156,16 @@ def _found_out(asked: ApprovalRequest, kind: str, by: str) -> dict[str, Any]:
     return asked.happened(by=by, result=read_pairs([f"result={said}"])["result"] if said else None)
 
 
-def _edits() -> dict[str, Any]:
+def _edits(asked: ApprovalRequest) -> list[str]:
+    """What the person changes, one argument a line."""
+    for field in fields_of(asked.args_schema).values():
+        terminal.hint(terminal.one_line(f"  {field.name} takes {field.shown}"))
     pairs = []
     while line := _line("name=value (an empty line ends): "):
         pairs.append(line)
     if not pairs:
         raise CallerMistake("nothing was changed. Approve it, or say what to change.")
-    return read_pairs(pairs)
+    return pairs
 
 
 def _needed(prompt: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from gatepost.service.cli import approval, doctor, effect, history, recover, run, worker, workflow
+from gatepost.service.cli import approval, delegation, doctor, effect, history, recover, role, run, worker, workflow
 from gatepost.service.cli.desk import Options, named_workflows
 from gatepost.service.cli.exits import EPILOG, flush, leave
 from gatepost.service.cli.typed import options_before
@@ -28,6 +28,8 @@ app = typer.Typer(
 app.add_typer(run.app, name="run")
 app.add_typer(recover.app, name="step")
 app.add_typer(approval.app, name="approval")
+app.add_typer(role.app, name="role")
+app.add_typer(delegation.app, name="delegation")
 app.add_typer(effect.app, name="effect")
 app.add_typer(workflow.app, name="workflow")
 app.command("worker", epilog=EPILOG)(worker.work)

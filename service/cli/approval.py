@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import (
-    DEFAULT_ARTIFACTS,
-    ApprovalId,
-    Artifacts,
-    As,
-    Desk,
-    Json,
-    Limit,
-    acting,
-    named,
-    opened,
-)
+from gatepost.service.cli import question
+from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, ApprovalId, Artifacts, As, acting, named, opened
 from gatepost.service.cli.exits import EPILOG, guarded
 from gatepost.service.cli.quotes import SentenceCommand
-from gatepost.service.cli.values import read_object, read_pairs
+from gatepost.service.cli.values import edited, read_object
 from gatepost.state.errors import CallerMistake
 
 if TYPE_CHECKING:
@@ -41,72 +31,17 @@ app = typer.Typer(
 Comment = Annotated[str, typer.Option("--comment", "-m", help="A note for the record.")]
 NoRun = Annotated[bool, typer.Option("--no-run", help="Record the answer and leave the run to somebody else.")]
 
+For = Annotated[
+    str,
+    typer.Option("--for", metavar="NAME", help="In whose place: who delegated to you."),
+]
+
 Answer = Callable[["ApprovalRequest", str], dict[str, Any]]
 
 
-@app.command("list", epilog=EPILOG)
-@guarded
-def list_approvals(
-    context: typer.Context,
-    *,
-    everything: Annotated[bool, typer.Option("--all", help="Answered and void ones as well.")] = False,
-    limit: Limit = 50,
-    as_json: Json = False,
-) -> None:
-    """What waits for a person, oldest first.
-
-    Example: gatepost approval list --json
-    """
-    status = None if everything else "open"
-    with opened(context) as desk:
-        rows = desk.run(desk.checkpointer.approvals.list(acting(None).tenant, status=status, limit=limit))
-    if as_json:
-        terminal.as_json(rows)
-        return
-    terminal.table(
-        ("approval", "run", "step", "status", "since", "why"),
-        [
-            (
-                row["approval_id"],
-                row["run_id"],
-                row["step_id"],
-                row["status"] if row["type"] is None else f"{row['type']} by {row['principal']}",
-                row["opened_at"],
-                "; ".join(row["request"].get("reasons", [])),
-            )
-            for row in rows
-        ],
-        empty="nothing waits for a person",
-    )
-
-
-@app.command("show", epilog=EPILOG)
-@guarded
-def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False) -> None:
-    """One approval: what is asked, on what it rests, and the answer if there is one.
-
-    Example: gatepost approval show apr_1a
-    """
-    from gatepost.service.cli.answer import show_edit, show_request
-    from gatepost.state.approval import ApprovalRequest
-
-    with opened(context) as desk:
-        row = desk.run(_row(desk, approval))
-    if as_json:
-        terminal.as_json(row)
-        return
-    asked = ApprovalRequest.model_validate(row["request"])
-    show_request(terminal.say, asked)
-    terminal.say(
-        f"\n{row['approval_id']}  {row['status']}  run {row['run_id']}  since {terminal.safe(row['opened_at'])}"
-    )
-    terminal.say(f"digest   {row['digest']}")
-    if row["type"] is not None:
-        note = f" ({row['comment']})" if row["comment"] else ""
-        said = f"{row['type']} by {row['principal']} at {terminal.safe(row['decided_at'])}{note}"
-        terminal.say(f"answer   {terminal.one_line(said)}")
-        if row["args"] is not None:
-            show_edit(terminal.say, asked, row["args"])
+app.command("list", epilog=EPILOG)(question.list_approvals)
+app.command("show", epilog=EPILOG)(question.show)
+app.command("comment", epilog=EPILOG, cls=SentenceCommand)(question.comment)
 
 
 @app.command("approve", epilog=EPILOG, cls=SentenceCommand)
@@ -117,6 +52,7 @@ def approve(
     *,
     comment: Comment = "",
     name: As = None,
+    place: For = "",
     no_run: NoRun = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -130,6 +66,7 @@ def approve(
         lambda asked, by: asked.approve(by=by, comment=comment),
         plain_yes=True,
         name=name,
+        place=place,
         no_run=no_run,
         artifacts=artifacts,
     )
@@ -143,6 +80,7 @@ def reject(
     *,
     comment: Comment = "",
     name: As = None,
+    place: For = "",
     no_run: NoRun = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -155,6 +93,7 @@ def reject(
         approval,
         lambda asked, by: asked.reject(by=by, comment=comment),
         name=name,
+        place=place,
         no_run=no_run,
         artifacts=artifacts,
     )
@@ -172,27 +111,26 @@ def edit(
     args: Annotated[str | None, typer.Option("--args", metavar="JSON|@FILE", help="All arguments at once.")] = None,
     comment: Comment = "",
     name: As = None,
+    place: For = "",
     no_run: NoRun = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
 ) -> None:
     """Let it run with other arguments. They are checked and judged by the policy before anything is recorded.
 
+    Each value is read as its argument's type says; [bold]gatepost approval show[/] prints what each takes.
+
     Asked what happened, it says: it happened, and returned this (--set result=…).
 
     Example: gatepost approval edit apr_1a --set controls='["sso","mfa"]' --as alice
     """
-    from gatepost.state.approval import Decision
-
-    changes = read_pairs(pairs or [])
     whole = read_object(args, what="--args") if args is not None else None
-    if not changes and whole is None:
+    if not pairs and whole is None:
         raise CallerMistake("say what to change: --set NAME=VALUE, or --args with all arguments.")
 
     def answer(asked: ApprovalRequest, by: str) -> dict[str, Any]:
-        wanted = {**(asked.args if whole is None else whole), **changes}
-        return Decision(approval=asked.id, type="edit", by=by, comment=comment, args=wanted).plain()
+        return edited(asked, pairs or [], whole, by=by, comment=comment)
 
-    _answer(context, approval, answer, name=name, no_run=no_run, artifacts=artifacts)
+    _answer(context, approval, answer, name=name, place=place, no_run=no_run, artifacts=artifacts)
 
 
 @app.command("respond", epilog=EPILOG, cls=SentenceCommand)
@@ -203,6 +141,7 @@ def respond(
     text: Annotated[str, typer.Argument(help="What is to be done first; the planner gets it.")],
     *,
     name: As = None,
+    place: For = "",
     no_run: NoRun = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -211,7 +150,13 @@ def respond(
     Example: gatepost approval respond apr_1a "get the penetration test report" --as alice
     """
     _answer(
-        context, approval, lambda asked, by: asked.respond(text, by=by), name=name, no_run=no_run, artifacts=artifacts
+        context,
+        approval,
+        lambda asked, by: asked.respond(text, by=by),
+        name=name,
+        place=place,
+        no_run=no_run,
+        artifacts=artifacts,
     )
 
 
@@ -221,26 +166,24 @@ def _answer(
     answer: Answer,
     *,
     name: str | None,
+    place: str,
     no_run: bool,
     artifacts: Path,
     plain_yes: bool = False,
 ) -> None:
+    from gatepost.checkpointing.answers import request_in
     from gatepost.service.cli.answer import decision as decided
-    from gatepost.service.cli.answer import refuse_plain_yes
+    from gatepost.service.cli.answer import refuse_plain_yes, show_edit
     from gatepost.service.cli.carry import carry_out
-    from gatepost.state.approval import ApprovalRequest
 
     name = named(context, name)
     with opened(context) as desk:
-        row = desk.run(_row(desk, approval))
+        row = desk.run(question.row_of(desk, approval))
         desk.knows(row)
-        asked = ApprovalRequest.model_validate(row["request"])
+        asked = request_in(row)
         if plain_yes:
             refuse_plain_yes(desk, asked, name)
-        decision = decided(answer(asked, acting(name).actor), name)
+        decision = decided({**answer(asked, acting(name).actor), "on_behalf_of": place}, name)
+        if decision.args is not None and asked.kind == "action":
+            show_edit(terminal.hint, asked, decision.args)
         carry_out(desk, row["run_id"], decision, name=name, no_run=no_run, artifacts=artifacts)
-
-
-async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
-    tenant = acting(None).tenant
-    return await desk.checkpointer.approvals.get(await desk.checkpointer.approvals.find(prefix, tenant), tenant)

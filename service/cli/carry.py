@@ -11,7 +11,7 @@ import typer
 
 from gatepost.service import terminal
 from gatepost.service.artifacts import save
-from gatepost.service.cli.answer import answer_here, show_commands, show_request
+from gatepost.service.cli.answer import answer_here, show_commands, show_request, told_of
 from gatepost.service.cli.desk import Desk, acting
 from gatepost.service.cli.exits import Exit, code_for
 from gatepost.service.drive import Whereabouts, drive
@@ -19,7 +19,7 @@ from gatepost.state.errors import RunOwned, UnknownRun
 from gatepost.state.status import RunStatus
 
 if TYPE_CHECKING:
-    from gatepost.checkpointing.approvals import Recorded
+    from gatepost.checkpointing.answers import Recorded
     from gatepost.state.approval import Decision
 
 
@@ -84,6 +84,9 @@ def go_on(desk: Desk, run_id: str, recorded: Recorded, *, name: str | None, no_r
     Raises:
         Exit: with the code for where the run stands then.
     """
+    if not recorded.decided:
+        terminal.say(terminal.one_line(told_of(recorded)))
+        raise typer.Exit(Exit.WAITS)
     if recorded.repeated and _is_old_news(desk, run_id, recorded):
         return
     if no_run:

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gatepost.state.errors import CallerMistake
+
+if TYPE_CHECKING:
+    from gatepost.state.approval import ApprovalRequest
 
 LONGEST = timedelta(days=365)
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)?")
@@ -63,6 +66,23 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
             raise CallerMistake(f"{pair!r} is no name=value.")
         found[name] = _value(value)
     return found
+
+
+def edited(
+    asked: ApprovalRequest, pairs: Iterable[str], whole: dict[str, Any] | None, *, by: str, comment: str = ""
+) -> dict[str, Any]:
+    """The answer "with these arguments": what was asked, or `whole`, with `name=value` pairs read by their types.
+
+    Raises:
+        CallerMistake: a pair that names no argument, or is not what it takes.
+    """
+    from gatepost.state.approval import Decision
+    from gatepost.state.form import typed
+
+    # What happened is no argument: its type is that of the tool's result, which the tool checks itself.
+    changes = read_pairs(pairs) if asked.kind == "doubt" else typed(asked.args_schema, pairs)
+    wanted = {**(asked.args if whole is None else whole), **changes}
+    return Decision(approval=asked.id, type="edit", by=by, comment=comment, args=wanted).plain()
 
 
 def read_duration(text: str) -> timedelta:

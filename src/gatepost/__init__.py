@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gatepost.state.approval import ApprovalRequest, Decision
     from gatepost.state.artifact import Artifact
     from gatepost.state.checkpoints import Every
+    from gatepost.state.gate import Gate
     from gatepost.state.plan import Condition, Plan, Step
     from gatepost.state.reference import ref
     from gatepost.state.status import RunStatus, StepStatus
@@ -44,6 +45,7 @@ __all__ = [
     "Every",
     "Finding",
     "FixedPlan",
+    "Gate",
     "GatepostGraph",
     "Lease",
     "NotDone",
@@ -86,6 +88,7 @@ _HOMES = {
     "state.approval": ("ApprovalRequest", "Decision"),
     "state.artifact": ("Artifact",),
     "state.checkpoints": ("Every",),
+    "state.gate": ("Gate",),
     "state.plan": ("Condition", "Plan", "Step"),
     "state.reference": ("ref",),
     "state.status": ("RunStatus", "StepStatus"),

@@ -154,6 +154,8 @@ def _expected(shape: Shape) -> str:
         return {
             "answered": "queue", "half": "queue", "late": "queue", "asked": "approval", "asked until": "approval",
         }.get(question, "nobody")  # fmt: skip
+    if status == "waiting" and question == "late":
+        return "queue"
     if timer == "later":
         return "timer"
     if status == "waiting" and timer == "no time" and lease == "free":

@@ -72,6 +72,11 @@ def told(connection: psycopg.Connection, question: LiteralString) -> object:
         "UPDATE gatepost.approval SET status = 'open', act_by = NULL",
         "UPDATE gatepost.decision SET type = 'approve'",
         "DELETE FROM gatepost.decision",
+        "UPDATE gatepost.vote SET principal = 'mine'",
+        "DELETE FROM gatepost.vote",
+        "DELETE FROM gatepost.approval_event",
+        "UPDATE gatepost.principal_role SET role = 'mine'",
+        "UPDATE gatepost.delegation SET ends_at = 'infinity'",
         "UPDATE gatepost.effect SET key = 'mine'",
         "UPDATE gatepost.effect SET fingerprint = 'mine', arguments = '{}'",
         "UPDATE gatepost.effect SET approval_id = 'mine'",
@@ -102,8 +107,10 @@ def test_application_role_changes_how_far_things_are_and_never_what_they_are(mig
     changing: dict[str, set[str]] = {}
     for table, column in granted:
         changing.setdefault(table, set()).add(column)
-    assert changing.keys() == {"run", "approval", "effect", "position", "breaker"}
-    assert changing["approval"] == {"status", "closed_at", "taken_seq"}
+    assert changing.keys() == {"run", "approval", "effect", "position", "breaker", "principal_role", "delegation"}
+    assert changing["approval"] == {"status", "closed_at", "taken_seq", "level", "decide_by"}
+    assert changing["principal_role"] == {"revoked_by", "revoked_at"}
+    assert changing["delegation"] == {"ended_by", "ended_at"}
     assert changing["effect"] >= {"state", "attempts", "epoch", "result", "failure", "finished_at"}
     assert not changing["effect"] & {"key", "run_id", "tenant", "step_id", "tool", "fingerprint", "arguments"}
     assert not changing["breaker"] & {"tenant", "provider"}

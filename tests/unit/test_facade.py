@@ -23,6 +23,7 @@ NAMES = [
     "Every",
     "Finding",
     "FixedPlan",
+    "Gate",
     "GatepostGraph",
     "Lease",
     "NotDone",

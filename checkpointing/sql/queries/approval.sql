@@ -1,13 +1,13 @@
 -- name: lock
 -- The approval and its run, both held until the decision is committed, the run first as every owner does.
 WITH held AS (
-    SELECT run_id, tenant, status, requested_by FROM gatepost.run
+    SELECT run_id, tenant, status, requested_by, workflow FROM gatepost.run
     WHERE run_id = (SELECT run_id FROM gatepost.approval WHERE approval_id = %(approval_id)s)
       AND tenant = %(tenant)s
     FOR NO KEY UPDATE
 )
-SELECT a.*, h.status AS run_status, h.requested_by, h.tenant,
-       a.decide_by IS NOT NULL AND a.decide_by <= gatepost.now() AS too_late
+SELECT a.*, h.status AS run_status, h.requested_by, h.tenant, h.workflow,
+       gatepost.now() AS now, a.decide_by IS NOT NULL AND a.decide_by <= gatepost.now() AS too_late
 FROM gatepost.approval a JOIN held h USING (run_id)
 WHERE a.approval_id = %(approval_id)s
 FOR NO KEY UPDATE OF a;
@@ -21,8 +21,10 @@ RETURNING approval_id;
 
 -- name: record
 -- Who answered, what, and how they were known.
-INSERT INTO gatepost.decision (approval_id, principal, type, comment, args, digest, channel, authenticated)
-VALUES (%(approval_id)s, %(principal)s, %(type)s, %(comment)s, %(args)s, %(digest)s, %(channel)s, %(authenticated)s)
+INSERT INTO gatepost.decision
+    (approval_id, principal, type, comment, args, digest, channel, authenticated, on_behalf_of, act_by)
+VALUES (%(approval_id)s, %(principal)s, %(type)s, %(comment)s, %(args)s, %(digest)s, %(channel)s, %(authenticated)s,
+        %(on_behalf_of)s, gatepost.now() + make_interval(secs => %(act_seconds)s::float8))
 RETURNING at;
 
 -- name: wake
@@ -34,16 +36,22 @@ WHERE run_id = %(run_id)s AND status IN ('blocked', 'waiting');
 
 -- name: answered
 -- The given approvals of a run with the answer that stands, if there is one.
-SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.act_by, a.taken_seq,
-       a.act_by IS NOT NULL AND a.act_by <= gatepost.now() AS act_too_late,
-       d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.at AS decided_at
+SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.level, a.decide_by, a.taken_seq,
+       least(a.act_by, d.act_by) AS act_by, coalesce(least(a.act_by, d.act_by) <= gatepost.now(), false) AS act_too_late,
+       d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.on_behalf_of,
+       d.at AS decided_at,
+       (SELECT count(*) FROM (
+            SELECT DISTINCT ON (v.counted_as) v.type, v.digest FROM gatepost.vote v
+            WHERE v.approval_id = a.approval_id AND v.level = a.level ORDER BY v.counted_as, v.number DESC
+        ) AS last WHERE last.type IN ('approve', 'edit') AND last.digest = d.digest) AS yes
 FROM gatepost.approval a LEFT JOIN gatepost.decision d USING (approval_id)
 WHERE a.run_id = %(run_id)s AND a.approval_id = ANY(%(approval_ids)s);
 
 -- name: get
 -- One approval of the tenant with its answer.
 SELECT a.*, r.tenant, r.goal, r.workflow, r.requested_by, r.status AS run_status,
-       d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.at AS decided_at
+       d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.on_behalf_of,
+       d.at AS decided_at, d.act_by AS good_until
 FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
 WHERE a.approval_id = %(approval_id)s AND r.tenant = %(tenant)s;
 
@@ -55,8 +63,10 @@ ORDER BY (a.approval_id = %(prefix)s) DESC, a.approval_id LIMIT 6;
 
 -- name: list
 -- A page of approvals, oldest first.
-SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.opened_at, a.decide_by, a.closed_at,
-       r.goal, d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.at AS decided_at
+SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.opened_at, a.level, a.quorum, a.decide_by, a.closed_at,
+       r.goal, d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.on_behalf_of, d.at AS decided_at,
+       (SELECT count(DISTINCT v.counted_as) FROM gatepost.vote v
+        WHERE v.approval_id = a.approval_id AND v.level = a.level AND v.type IN ('approve', 'edit')) AS yes
 FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
 WHERE r.tenant = %(tenant)s
   AND (%(status)s::text IS NULL OR a.status::text = %(status)s)

@@ -13,23 +13,6 @@ UPDATE gatepost.run r SET
     updated_at = gatepost.now()
 FROM due WHERE r.run_id = due.run_id;
 
--- name: expire
--- Close the questions that nobody may answer any more; their runs go on without an answer, and ask again.
-WITH late AS MATERIALIZED (
-    SELECT a.approval_id FROM gatepost.approval a JOIN gatepost.run r USING (run_id)
-    WHERE a.status = 'open' AND a.decide_by <= (SELECT gatepost.now()) AND r.status = 'blocked'
-      AND (r.owner IS NULL OR r.lease_expires_at <= (SELECT gatepost.now()))
-    FOR UPDATE OF r, a SKIP LOCKED
-), closed AS (
-    UPDATE gatepost.approval a SET status = 'expired', closed_at = gatepost.now()
-    FROM late WHERE a.approval_id = late.approval_id
-    RETURNING a.run_id
-)
-UPDATE gatepost.run r SET
-    status = 'queued', reason = 'nobody answered in time', owner = NULL, lease_expires_at = NULL,
-    wake_at = NULL, wake_reason = NULL, updated_at = gatepost.now()
-FROM closed WHERE r.run_id = closed.run_id;
-
 -- name: answered
 -- Queue the runs whose answer found no mover: their owner died between its last transition and letting go.
 WITH left_over AS MATERIALIZED (

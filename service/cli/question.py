@@ -1,0 +1,139 @@
+"""`gatepost approval list`, `show` and `comment`: what is asked of people, and what was said to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gatepost.service import terminal
+from gatepost.service.cli.desk import ApprovalId, As, Desk, Json, Limit, acting, named, opened
+from gatepost.service.cli.exits import guarded
+from gatepost.state.status import ApprovalStatus
+
+if TYPE_CHECKING:
+    from gatepost.state.approval import ApprovalRequest
+
+
+@guarded
+def list_approvals(
+    context: typer.Context,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Answered and void ones as well.")] = False,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """What waits for a person, oldest first.
+
+    Example: gatepost approval list --json
+    """
+    status = None if everything else "open"
+    with opened(context) as desk:
+        rows = desk.run(desk.checkpointer.approvals.list(acting(None).tenant, status=status, limit=limit))
+    if as_json:
+        terminal.as_json(rows)
+        return
+    terminal.table(
+        ("approval", "run", "step", "status", "since", "until", "why"),
+        [
+            (
+                row["approval_id"],
+                row["run_id"],
+                row["step_id"],
+                _stands(row),
+                row["opened_at"],
+                row["decide_by"] if row["status"] == "open" else None,
+                "; ".join(row["request"].get("reasons", [])),
+            )
+            for row in rows
+        ],
+        empty="nothing waits for a person",
+    )
+
+
+@guarded
+def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False) -> None:
+    """One approval: what is asked of whom, on what it rests, what was said to it, and what an edit may change.
+
+    Example: gatepost approval show apr_1a
+    """
+    from gatepost.checkpointing.answers import request_in
+    from gatepost.service.cli.answer import show_edit, show_request
+
+    with opened(context) as desk:
+        row = desk.run(row_of(desk, approval))
+        told = desk.run(desk.checkpointer.approvals.life(row["approval_id"]))
+    if as_json:
+        terminal.as_json({**row, "told": told})
+        return
+    asked = request_in(row)
+    show_request(terminal.say, asked)
+    if row["status"] == ApprovalStatus.OPEN:
+        _show_form(asked)
+    terminal.say(
+        f"\n{row['approval_id']}  {row['status']}  run {row['run_id']}  since {terminal.safe(row['opened_at'])}"
+    )
+    terminal.say(f"digest   {row['digest']}")
+    _show_life(told)
+    if row["type"] is not None:
+        note = f" ({row['comment']})" if row["comment"] else ""
+        place = f" for {row['on_behalf_of']}" if row["on_behalf_of"] else ""
+        said = f"{row['type']} by {row['principal']}{place} at {terminal.safe(row['decided_at'])}{note}"
+        until = f", good until {terminal.safe(row['good_until'])}" if row["good_until"] else ""
+        terminal.say(f"answer   {terminal.one_line(said)}{until}")
+        if row["args"] is not None:
+            show_edit(terminal.say, asked, row["args"])
+
+
+@guarded
+def comment(
+    context: typer.Context,
+    approval: ApprovalId,
+    text: Annotated[str, typer.Argument(help="What is to be said.")],
+    *,
+    name: As = None,
+) -> None:
+    """Say something about an approval without answering it.
+
+    Example: gatepost approval comment apr_1a "is this the new account?" --as alice
+    """
+    by = acting(named(context, name)).actor
+    with opened(context) as desk:
+        row = desk.run(row_of(desk, approval))
+        desk.run(desk.checkpointer.approvals.comment(row["approval_id"], text, tenant=row["tenant"], by=by))
+    terminal.say(terminal.one_line(f"recorded: comment by {by}"))
+
+
+async def row_of(desk: Desk, prefix: str) -> dict[str, Any]:
+    """The one approval whose id starts so, with its answer."""
+    tenant = acting(None).tenant
+    return await desk.checkpointer.approvals.get(await desk.checkpointer.approvals.find(prefix, tenant), tenant)
+
+
+def _stands(row: Mapping[str, Any]) -> str:
+    if row["type"] is not None:
+        return f"{row['type']} by {row['principal']}"
+    return str(row["status"]) if not row["yes"] else f"{row['status']}, {row['yes']} said yes"
+
+
+def _show_form(asked: ApprovalRequest) -> None:
+    """What an edit may change, and what each argument takes."""
+    from gatepost.state.form import fields_of
+
+    if asked.kind != "action" or "edit" not in asked.allowed:
+        return
+    for field in fields_of(asked.args_schema).values():
+        told = f" ({field.description})" if field.description else ""
+        terminal.say(terminal.one_line(f"  {field.name} takes {field.shown}{told}"))
+
+
+def _show_life(told: Sequence[Mapping[str, Any]]) -> None:
+    for one in told:
+        what = f"refused to {one['actor']}" if one["kind"] == "refused" else f"{one['kind']} by {one['actor']}"
+        place = f" for {one['counted_as']}" if one["counted_as"] not in (None, one["actor"]) else ""
+        roles = f" ({', '.join(one['roles'])})" if one["roles"] else ""
+        args = f" {terminal.json_text(one['args'])}" if one["args"] else ""
+        reason = f": {one['reason']}" if one["reason"] else ""
+        said = f"{terminal.safe(one['at'])} {what}{place}{roles}{args}{reason}"
+        terminal.say(f"told     {terminal.one_line(said)}")
