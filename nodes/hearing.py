@@ -43,7 +43,7 @@ class Hearing(Judging):
                 self._exhausted()
 
     def _hear_answer(self, signal: Mapping[str, Any]) -> None:
-        self.approvals.pop(signal["approval"], None)
+        asked = self.approvals.pop(signal["approval"], None)
         step_id = signal["step"]
         record = self.visit.board.record(step_id)
         if signal["decision"] is None:
@@ -90,7 +90,7 @@ class Hearing(Judging):
             return
         step = self.visit.board.step(step_id)
         tool = self.visit.tool(step.tool)
-        args = self._arguments(record, step, tool, edited=decision.args)
+        args = self._arguments(record, step, tool, edited=decision.args, asked=asked)
         if args is None:
             return
         judgement = self.visit.judge(step, tool, args)
@@ -130,7 +130,7 @@ class Hearing(Judging):
             return True
         if request.kind == "failure":
             return step is not None
-        return step is not None and self._digest(step) == request.digest
+        return step is not None and self._digest(step, asked=request.args) == request.digest
 
     def _void(self, approval_id: str, step_id: str, *, kept: bool) -> None:
         record = self.visit.board.record(step_id)

@@ -76,10 +76,19 @@ class Judging(Draft):
             self._ask(record, step, tool, args, judgement, demands)
 
     def _arguments(
-        self, record: StepRecord, step: Step, tool: AnyTool, *, edited: Mapping[str, JsonValue] | None = None
+        self,
+        record: StepRecord,
+        step: Step,
+        tool: AnyTool,
+        *,
+        edited: Mapping[str, JsonValue] | None = None,
+        asked: Mapping[str, JsonValue] | None = None,
     ) -> dict[str, JsonValue] | None:
         try:
-            return tool.normalise(self.visit.board.arguments(step) if edited is None else edited)
+            if edited is not None:
+                return tool.normalise(edited)
+            planned = self.visit.board.arguments(step)
+            return tool.normalise(planned) if asked is None else tool.pinned(asked, planned)
         except (Unresolvable, InvalidArguments, InvalidValue) as error:
             self._fail(record, Failure(kind="validation", message=str(error)))
             return None
@@ -191,9 +200,10 @@ class Judging(Draft):
         self.responses.append(said)
         self.planning = {"reason": f"{source} {who}: {text}"[:300]}
 
-    def _digest(self, step: Step) -> str | None:
+    def _digest(self, step: Step, *, asked: Mapping[str, JsonValue]) -> str | None:
+        """Of the action that the step would be now, with the arguments that were asked about if it still has them."""
         tool = self.visit.tool(step.tool)
         try:
-            return self.visit.digest(step, tool, tool.normalise(self.visit.board.arguments(step)), undo=tool.undo)
+            return self.visit.digest(step, tool, tool.pinned(asked, self.visit.board.arguments(step)), undo=tool.undo)
         except (Unresolvable, InvalidArguments, InvalidValue):
             return None

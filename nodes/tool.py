@@ -166,6 +166,23 @@ class Tool(Generic[P, R]):
         """
         return _plain(self._validated(args), where=f"an argument of {self.name}")
 
+    def pinned(self, args: Mapping[str, JsonValue], planned: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Arguments exactly as they were approved or sent, perhaps to an earlier version of the tool: nothing is filled in.
+
+        Args:
+            args: as they were.
+            planned: as the plan says now.
+
+        Raises:
+            InvalidArguments: the tool does not take them any more, or the plan says others by now.
+            InvalidValue: not storable.
+        """
+        self._validated(args)
+        now = self.normalise(planned)
+        if other := [name for name, value in args.items() if now.get(name) != value]:
+            raise InvalidArguments(f"tool {self.name!r}: by now {', '.join(sorted(other))} would be another")
+        return dict(args)
+
     @property
     def undo(self) -> str | None:
         """The name of the tool that undoes it."""
