@@ -73,9 +73,9 @@ class Approvals:
         async with self._pools.transaction() as connection:
             swept = await connection.execute(query("limit.sweep"), {"run_id": run_id})
             if swept.rowcount:
-                crash.here("limit.before")
+                crash.here("silence.before")
         if swept.rowcount:
-            crash.here("limit.after")
+            crash.here("silence.after")
 
     async def comment(self, approval: str, text: str, *, tenant: str, by: str) -> None:
         """Say something about a question without answering it.

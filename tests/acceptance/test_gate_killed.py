@@ -22,7 +22,7 @@ from gatepost.testing import Database, Killed, assert_survived
 MODULE = "tests.acceptance.gated"
 EVERYWHERE = bool(os.environ.get("GATEPOST_EVERY_INSTANT"))
 OPENED = ("commit.before.policy_gate", "commit.after.policy_gate", "lease.left")
-LIMIT = ("limit.before", "limit.after")
+LIMIT = ("silence.before", "silence.after")
 DECIDED = ("decision.before", "decision.after")
 AGAIN = ("decision.before:2", "decision.after:2")
 TAKEN = ("commit.before.approval", "commit.after.approval", "intent.after")
@@ -66,7 +66,7 @@ def test_killed_at_every_instant_when_the_time_is_up(
         answer=f"{MODULE}:nobody",
         instants=_of_the_life(LIMIT, ("lease.taken",), TAKEN[:2], OPENED),
     )
-    assert {"limit.before", "limit.after"} <= {one.instant for one in killed}
+    assert {"silence.before", "silence.after"} <= {one.instant for one in killed}
     assert_survived(killed)
     assert {one.status for one in killed} == {"rejected"}
     assert paid() == {}
@@ -81,7 +81,7 @@ def test_killed_at_every_instant_while_it_is_passed_on_and_answered(
     killed = gatepost_killed_everywhere(
         f"{MODULE}:WORKFLOWS", goal="chain", answer=f"{MODULE}:cfo", instants=_of_the_life(LIMIT, DECIDED, TAKEN)
     )
-    assert {"limit.before", "limit.after", "decision.before", "decision.after"} <= {one.instant for one in killed}
+    assert {"silence.before", "silence.after", "decision.before", "decision.after"} <= {one.instant for one in killed}
     assert_survived(killed, booked=_booked)
     assert {one.status for one in killed} == {"succeeded"}
     assert len(paid()) == len(killed)
