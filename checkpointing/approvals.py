@@ -70,8 +70,12 @@ class Approvals:
 
     async def carry_out_limits(self, run_id: str) -> None:
         """Where the time of a run's questions is up, do what their gates say; a mover does it for all runs."""
-        async with self._pools.connection() as connection:
-            await connection.execute(query("limit.sweep"), {"run_id": run_id})
+        async with self._pools.transaction() as connection:
+            swept = await connection.execute(query("limit.sweep"), {"run_id": run_id})
+            if swept.rowcount:
+                crash.here("silence.before")
+        if swept.rowcount:
+            crash.here("silence.after")
 
     async def comment(self, approval: str, text: str, *, tenant: str, by: str) -> None:
         """Say something about a question without answering it.

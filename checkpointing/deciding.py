@@ -16,7 +16,7 @@ from gatepost.checkpointing.history import utc
 from gatepost.checkpointing.people import electorate
 from gatepost.checkpointing.pool import Connection
 from gatepost.checkpointing.queries import query
-from gatepost.state.approval import ApprovalRequest, Decision
+from gatepost.state.approval import ApprovalRequest, Decision, is_as_asked
 from gatepost.state.ballot import Vote
 from gatepost.state.delegation import Matter, Voter, voter_of
 from gatepost.state.errors import AlreadyDecided, InvalidDecision
@@ -104,6 +104,11 @@ def still_asked(row: Mapping[str, Any], request: ApprovalRequest) -> None:
         raise InvalidDecision(
             f"approval {request.id} is {row['status']}: the question is no longer asked. "
             "`gatepost approval list` shows what is."
+        )
+    if not is_as_asked(request, row["digest"], tenant=row["tenant"]):
+        raise InvalidDecision(
+            f"what approval {request.id} asks was changed in the database after it was asked, so nobody can answer it. "
+            "`gatepost export` shows who did what; hold the run and look. Nothing was recorded."
         )
     if row["too_late"]:
         late = TooLate(f"approval {request.id} had to be decided by {request.decide_by}; it is too late.")

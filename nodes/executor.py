@@ -21,6 +21,7 @@ from gatepost.nodes.policy import Verdict
 from gatepost.nodes.protocol import carry_out, refuse
 from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments
 from gatepost.nodes.visit import Visit
+from gatepost.state.approval import is_as_asked
 from gatepost.state.effect import fingerprint_of
 from gatepost.state.errors import InvalidValue
 from gatepost.state.plan import Step
@@ -96,7 +97,7 @@ async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: st
         if approval is None:
             return tool.normalise(visit.board.arguments(step))
         found = (await visit.equipment.approvals.standing(visit.session.run.run_id, [approval])).get(approval)
-        standing = _in_force(found, approval, step)
+        standing = _in_force(found, approval, step, tenant=visit.session.run.tenant)
         edited = standing.decision.args if standing.decision else None
         args = tool.normalise(visit.board.arguments(step) if edited is None else edited)
         digest = visit.digest(step, tool, args, undo=standing.request.undo)
@@ -107,9 +108,11 @@ async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: st
     return args
 
 
-def _in_force(standing: Standing | None, approval: str, step: Step) -> Standing:
+def _in_force(standing: Standing | None, approval: str, step: Step, *, tenant: str) -> Standing:
     if standing is None or standing.step != step.id:
         raise _Unauthorised(f"there is no approval {approval!r} for step {step.id!r}")
+    if not is_as_asked(standing.request, standing.digest, tenant=tenant):
+        raise _Unauthorised(f"what approval {approval} asked was changed after it was asked")
     if standing.status is not ApprovalStatus.DECIDED or standing.decision is None:
         raise _Unauthorised(f"approval {approval} is {standing.status}, not decided")
     if standing.decision.type not in ("approve", "edit"):

@@ -196,6 +196,26 @@ def digest_of_action(
     return digest_of(tenant, run, step, tool, args, effect, dict(evidence), *([undo] if undo else []))
 
 
+def is_as_asked(request: ApprovalRequest, digest: str, *, tenant: str) -> bool:
+    """Whether what a request says is what its digest was taken of: nobody has changed what was asked since.
+
+    Only an action's own request says all that its digest covers; the others are compared where they are acted on.
+    """
+    if request.kind != "action" or request.purpose != "run":
+        return request.digest == digest
+    said = digest_of_action(
+        tenant=tenant,
+        run=request.run,
+        step=request.step,
+        tool=request.tool,
+        args=request.args,
+        effect=request.effect,
+        evidence=request.evidence,
+        undo=request.undo,
+    )
+    return said == request.digest == digest
+
+
 def digest_of_undo(*, key: str, tool: str, args: JsonValue, effect: str) -> str:
     """What an approval of an undo binds: the effect undone (its key says whose), tool, arguments, effect class."""
     return digest_of("undo", key, tool, args, effect)

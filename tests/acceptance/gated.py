@@ -55,6 +55,15 @@ def answer(asked: ApprovalRequest) -> Mapping[str, Any]:
     return asked.approve(by=("alice", "bob", "carol")[(_asked[asked.id] - 1) % 3])
 
 
+def nobody(asked: ApprovalRequest) -> None:
+    """No answer."""
+
+
+def cfo(asked: ApprovalRequest) -> Mapping[str, Any]:
+    """The one who is asked when the others have not answered."""
+    return asked.approve(by="eve")
+
+
 def _workflow(name: str, *steps: Step, gate: Gate) -> Workflow:
     strategy = FixedPlan(Plan(steps=steps))
     return Workflow(name=name, goals=(name,), strategy=strategy, tools=(pay, look), gates={"pay": gate})

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from tests.acceptance.processes import HERE
 from tests.acceptance.shell import Said, Shell
+from typer.testing import CliRunner
 
+from gatepost.service.cli.app import app
 from gatepost.testing import Database
 
 
@@ -83,7 +85,20 @@ def test_an_edit_is_typed_by_what_the_tool_takes_and_shown_before_it_runs(desk: 
     assert desk.shell.booked()[0][1] == "007:5"
 
 
-def test_people_are_listed_and_what_ended_stays_on_record(desk: Desk) -> None:
+class Counter:
+    """The same commands without a process for each: these move no run."""
+
+    def __init__(self, database: Database) -> None:
+        self._environment = {"GATEPOST_DATABASE_URL": database.url}
+
+    def say(self, *words: str) -> Said:
+        """A command."""
+        said = CliRunner().invoke(app, words, env=self._environment, prog_name="gatepost")
+        return Said(said.exit_code, said.stdout, said.stderr)
+
+
+def test_people_are_listed_and_what_ended_stays_on_record(gatepost_database: Database) -> None:
+    desk = Counter(gatepost_database)
     assert "nobody holds a role" in desk.say("role", "list").err
     desk.say("role", "grant", "alice", "finance", "--as", "hr")
     assert desk.say("role", "revoke", "alice", "finance").out == "alice no longer holds the role finance\n"
@@ -119,5 +134,5 @@ def test_a_comment_is_shown_and_decides_nothing(desk: Desk) -> None:
     assert desk.shell.question("r1") == asked
 
 
-def _json(desk: Desk, *words: str) -> Any:
+def _json(desk: Counter, *words: str) -> Any:
     return json.loads(desk.say(*words, "--json").out)

@@ -181,7 +181,7 @@ def test_export_says_who_did_what_when_from_what_to_what_and_why(sold: Shell) ->
     assert all(event.keys() == EVENT_KEYS for event in events)
     assert [event["at"] for event in events] == sorted(event["at"] for event in events)
     kinds = {event["what"] for event in events}
-    assert kinds == {"run", "transition", "plan", "step", "approval", "decision", "effect", "artifact"}
+    assert kinds == {"run", "transition", "plan", "step", "approval", "vote", "decision", "effect", "artifact"}
     assert all(event["who"] for event in events)
     (decision,) = (event for event in events if event["what"] == "decision")
     assert (decision["who"], decision["to"], decision["why"]) == ("alice", "approve", "fine")

@@ -269,6 +269,12 @@ TAMPERING: dict[str, str] = {
         UPDATE gatepost.approval SET digest = repeat('0', 64) WHERE approval_id = %(approval)s""",
     "the decision's digest": """
         UPDATE gatepost.decision SET digest = repeat('0', 64) WHERE approval_id = %(approval)s""",
+    "one byte of the arguments that were asked": """
+        UPDATE gatepost.approval SET request = replace(request::text, '100', '101')::json
+        WHERE approval_id = %(approval)s""",
+    "the evidence that was asked on": """
+        UPDATE gatepost.approval SET request = replace(request::text, '"look": "', '"look": "x')::json
+        WHERE approval_id = %(approval)s""",
     "the step": """
         UPDATE gatepost.approval SET step_id = 'look' WHERE approval_id = %(approval)s""",
     "the time to act": """
@@ -291,6 +297,19 @@ def test_what_was_changed_after_the_answer_does_not_run(shop: Any, town: Any, ow
         assert result["status"] == "failed"
         assert "Nothing was called" in result["outcome"]["reason"]
         assert owner.run(shop.run())["finished_at"] is not None
+
+
+def test_a_question_that_was_changed_while_it_was_open_is_not_answered(shop: Any, owner: Any) -> None:
+    asked = shop.open()
+    change = (
+        "UPDATE gatepost.approval SET request = replace(request::text, '100', '1')::json WHERE approval_id = %(it)s"
+    )
+    assert owner.change_named(change, it=asked.id) == 1
+    with pytest.raises(InvalidDecision, match="was changed in the database after it was asked"):
+        shop.answer(asked.approve(by="alice"))
+    assert shop.booked == owner.effects(shop.run()) == []
+    told = owner.rows("SELECT kind, actor FROM gatepost.approval_event WHERE approval_id = %s", asked.id)
+    assert told == [{"kind": "refused", "actor": "alice"}]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,9 @@ def test_application_role_may_not(migrated: Address, statement: LiteralString) -
         connection.execute(statement)
 
 
+PEOPLE = ("principal_role", "delegation")
+
+
 def test_application_role_changes_how_far_things_are_and_never_what_they_are(migrated: Address) -> None:
     """A column that comes later is refused until a migration grants it, and is named here then."""
     with as_owner(migrated) as connection:
@@ -107,7 +110,7 @@ def test_application_role_changes_how_far_things_are_and_never_what_they_are(mig
     changing: dict[str, set[str]] = {}
     for table, column in granted:
         changing.setdefault(table, set()).add(column)
-    assert changing.keys() == {"run", "approval", "effect", "position", "breaker", "principal_role", "delegation"}
+    assert changing.keys() == {"run", "approval", "effect", "position", "breaker", "intervention", *PEOPLE}
     assert changing["approval"] == {"status", "closed_at", "taken_seq", "level", "decide_by"}
     assert changing["principal_role"] == {"revoked_by", "revoked_at"}
     assert changing["delegation"] == {"ended_by", "ended_at"}

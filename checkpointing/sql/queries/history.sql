@@ -57,6 +57,14 @@ SELECT * FROM (
            json_build_object('channel', d.channel, 'authenticated', d.authenticated, 'args', d.args, 'digest', d.digest)
     FROM gatepost.decision d JOIN gatepost.approval a USING (approval_id) WHERE a.run_id = %(run_id)s
     UNION ALL
+    SELECT v.at, 5, 'vote', a.approval_id, NULL, 'open', v.type, v.principal, v.comment,
+           json_build_object('counted_as', v.counted_as, 'roles', v.roles, 'via', v.via, 'args', v.args,
+                             'digest', v.digest, 'level', v.level)
+    FROM gatepost.vote v JOIN gatepost.approval a USING (approval_id) WHERE a.run_id = %(run_id)s
+    UNION ALL
+    SELECT e.at, 5, 'approval', a.approval_id, NULL, 'open', e.kind, e.actor, e.reason, '{}'::json
+    FROM gatepost.approval_event e JOIN gatepost.approval a USING (approval_id) WHERE a.run_id = %(run_id)s
+    UNION ALL
     SELECT e.intended_at, 6, 'effect', e.key, NULL, NULL, 'intended', 'executor', e.tool,
            json_build_object('step', e.step_id, 'arguments', e.arguments, 'approval', e.approval_id)
     FROM gatepost.effect e WHERE e.run_id = %(run_id)s
