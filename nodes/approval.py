@@ -60,6 +60,7 @@ def _signal(answer: Standing) -> dict[str, Any]:
         "about": answer.request.kind,
         "purpose": answer.request.purpose,
         "effect_key": answer.request.effect_key,
+        "args": answer.request.args,
         "step": answer.step,
         "status": answer.status.value,
         "timed_out": answer.timed_out,

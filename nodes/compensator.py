@@ -135,7 +135,11 @@ async def _prepared(visit: Visit, record: StepRecord) -> _Undo:
     if entry is None or entry.state is not EffectState.SUCCEEDED or not isinstance(entry.arguments, dict):
         raise InvalidValue(f"the ledger has no effect of step {record.step!r} that could be undone (key {record.key})")
     assert tool.compensate is not None
-    return _Undo(record=record, tool=tool.compensate, undone=entry, args=tool.undo_arguments(entry.arguments))
+    args = tool.undo_arguments(entry.arguments)
+    begun = await visit.equipment.ledger.get(undo_key(visit, record))
+    if begun is not None and isinstance(begun.arguments, dict):
+        args = tool.compensate.pinned(begun.arguments, args)
+    return _Undo(record=record, tool=tool.compensate, undone=entry, args=args)
 
 
 async def _approval(visit: Visit, undo: _Undo) -> str | None:

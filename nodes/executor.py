@@ -34,6 +34,10 @@ class _Unauthorised(Exception):
     """The step may not run; the message says why."""
 
 
+class _JudgedAnew(Exception):
+    """The tool makes other arguments of the plan than those that were judged, and none of them has been sent."""
+
+
 async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     """One visit: one step, from authority to outcome. `task` is its entry of the frontier."""
     step_id: str = task["step"]
@@ -43,6 +47,10 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     try:
         step, tool = _planned(visit, step_id)
         args, approval = await _authorised(visit, step, tool, task)
+    except _JudgedAnew:
+        again = record.to(StepStatus.READY, reason="by now the tool takes it otherwise than it was judged")
+        visit.session.stage_step(visit.task, again)
+        return {"frontier": {step_id: None}}
     except _Unauthorised as error:
         return _settle(visit, record, await refuse(visit, record.key, str(error)), tool=None)
     outcome = await carry_out(
@@ -83,7 +91,7 @@ async def _authorised(
         raise _Unauthorised(f"the dispatch of step {step.id!r} is not the one that the gate recorded")
     args = await _arguments_under(visit, step, tool, record.approval)
     if fingerprint_of(tool.name, args) != record.fingerprint:
-        raise _Unauthorised(f"the arguments of step {step.id!r} are not those that were judged")
+        args = await _sent_before(visit, step, tool)
     if record.approval is None:
         judgement = visit.judge(step, tool, args)
         if judgement.verdict is not Verdict.RUN or visit.board.demands(step):
@@ -99,12 +107,30 @@ async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: st
         found = (await visit.equipment.approvals.standing(visit.session.run.run_id, [approval])).get(approval)
         standing = _in_force(found, approval, step, tenant=visit.session.run.tenant)
         edited = standing.decision.args if standing.decision else None
-        args = tool.normalise(visit.board.arguments(step) if edited is None else edited)
+        planned = visit.board.arguments(step) if edited is None else edited
+        args = tool.pinned(standing.request.args if edited is None else edited, planned)
         digest = visit.digest(step, tool, args, undo=standing.request.undo)
     except (Unresolvable, InvalidArguments, InvalidValue) as error:
         raise _Unauthorised(f"the arguments of step {step.id!r} no longer hold: {error}") from None
     if digest != standing.decided_digest:
         raise _Unauthorised(f"approval {approval} covers another action than step {step.id!r} is about to take")
+    return args
+
+
+async def _sent_before(visit: Visit, step: Step, tool: AnyTool) -> dict[str, JsonValue]:
+    """The arguments of a call that an earlier version of the tool has begun: it is ended with the same."""
+    record = visit.board.record(step.id)
+    entry = await visit.equipment.ledger.get(record.key or "")
+    if entry is None and record.approval is None:
+        raise _JudgedAnew
+    if entry is None or not isinstance(entry.arguments, dict):
+        raise _Unauthorised(f"the arguments of step {step.id!r} are not those that were judged")
+    try:
+        args = tool.pinned(entry.arguments, visit.board.arguments(step))
+    except (Unresolvable, InvalidArguments, InvalidValue) as error:
+        raise _Unauthorised(f"the arguments of step {step.id!r} no longer hold: {error}") from None
+    if fingerprint_of(tool.name, args) != record.fingerprint:
+        raise _Unauthorised(f"the arguments of step {step.id!r} are not those that were judged")
     return args
 
 

@@ -43,7 +43,7 @@ class Hearing(Judging):
                 self._exhausted()
 
     def _hear_answer(self, signal: Mapping[str, Any]) -> None:
-        asked = self.approvals.pop(signal["approval"], None)
+        self.approvals.pop(signal["approval"], None)
         step_id = signal["step"]
         record = self.visit.board.record(step_id)
         if signal["decision"] is None:
@@ -68,7 +68,7 @@ class Hearing(Judging):
             self.frontier.pop(step_id, None)
             self._replan("approval", decision.by, decision.comment)
         else:
-            self._release(record, decision)
+            self._release(record, decision, asked=signal.get("args"))
 
     def _hear_silence(self, record: StepRecord, signal: Mapping[str, Any]) -> None:
         """Nobody answered in the time that the gate gives, and there is nobody left to ask: that is a no."""
@@ -81,8 +81,11 @@ class Hearing(Judging):
             self.frontier.pop(record.step, None)
             self._end(RunStatus.REJECTED, f"{record.step}: {why}")
 
-    def _release(self, record: StepRecord, decision: Decision) -> None:
-        """An approved or edited step runs, unless the run has ended or the policy now forbids it."""
+    def _release(self, record: StepRecord, decision: Decision, *, asked: Mapping[str, Any] | None) -> None:
+        """An approved or edited step runs, unless the run has ended or the policy now forbids it.
+
+        It runs with the arguments that the person saw: a later version of the tool fills nothing into them.
+        """
         step_id = record.step
         if self.ending is not None:
             self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))

@@ -86,7 +86,7 @@ class Judging(Draft):
     ) -> dict[str, JsonValue] | None:
         try:
             if edited is not None:
-                return tool.normalise(edited)
+                return tool.pinned(edited, edited)
             planned = self.visit.board.arguments(step)
             return tool.normalise(planned) if asked is None else tool.pinned(asked, planned)
         except (Unresolvable, InvalidArguments, InvalidValue) as error:

@@ -167,7 +167,7 @@ class Tool(Generic[P, R]):
         return _plain(self._validated(args), where=f"an argument of {self.name}")
 
     def pinned(self, args: Mapping[str, JsonValue], planned: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Arguments exactly as they were approved or sent, perhaps to an earlier version of the tool: nothing is filled in.
+        """Arguments exactly as they were approved or sent, if to an earlier version of the tool: nothing is filled in.
 
         Args:
             args: as they were.
@@ -180,7 +180,11 @@ class Tool(Generic[P, R]):
         self._validated(args)
         now = self.normalise(planned)
         if other := [name for name, value in args.items() if now.get(name) != value]:
-            raise InvalidArguments(f"tool {self.name!r}: by now {', '.join(sorted(other))} would be another")
+            changed = ", ".join(sorted(other))
+            raise InvalidArguments(
+                f"tool {self.name!r}: by now {changed} would be other than it was approved or begun with. "
+                "Nothing was called."
+            )
         return dict(args)
 
     @property
