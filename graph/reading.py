@@ -37,7 +37,7 @@ class ReadingGraph(HoldingGraph):
         snapshot = await super().aget_state(config, subgraphs=subgraphs)
         if config.get("configurable", {}).get("checkpoint_id"):
             return await self._joined(snapshot, seq=view.seq_of(snapshot))
-        return view.as_ordered(await self._joined(snapshot, seq=None), row)
+        return view.as_ordered(await self._asked_now(await self._joined(snapshot, seq=None)), row)
 
     def get_state(
         self, config: RunnableConfig, *, subgraphs: bool = False, context: RunContext | None = None
@@ -83,6 +83,16 @@ class ReadingGraph(HoldingGraph):
         """How Jupyter shows the graph: as mermaid text. LangGraph's own posts the graph to a public web service."""
         drawn = self.get_graph().draw_mermaid()
         return {"text/plain": repr(self), "text/markdown": f"```mermaid\n{drawn}\n```"}
+
+    async def _asked_now(self, snapshot: StateSnapshot) -> StateSnapshot:
+        """With the questions as they are asked now: one may have been passed on since the graph last looked."""
+        asked = snapshot.values.get("approvals") or [] if view.is_run_state(snapshot.values) else []
+        if not any(request.terms.escalate_to for request in asked):
+            return snapshot
+        ids = [request.id for request in asked]
+        found = await self.saver.approvals.standing(snapshot.values["run_id"], ids)
+        now = [found[request.id].request if request.id in found else request for request in asked]
+        return snapshot._replace(values={**snapshot.values, "approvals": now, "approval": now[0]})
 
     async def _may_read(self, config: RunnableConfig, context: RunContext | None) -> Mapping[str, Any] | None:
         """The row of the run in the config, if it is the tenant's. Where none is named, LangGraph says so."""

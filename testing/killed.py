@@ -166,7 +166,9 @@ class _Work:
         self._script = script
         self._workflows = _workflows(script.workflow)
         self._policy = Policy(script.policy) if script.policy else None
-        self._answer: Callable[[ApprovalRequest], Any] = _imported(script.answer) if script.answer else _approve
+        self._answer: Callable[[ApprovalRequest], Any] = (
+            _imported(script.answer) if script.answer else _different_people()
+        )
 
     def left_alone(self) -> list[str]:
         """The instants that a run passes when nobody kills it."""
@@ -236,8 +238,17 @@ class _Work:
         return result["status"], asked
 
 
-def _approve(asked: ApprovalRequest) -> Mapping[str, Any] | None:
-    return asked.approve(by="somebody") if asked.kind == "action" else None
+def _different_people() -> Callable[[ApprovalRequest], Mapping[str, Any] | None]:
+    """Approve actions, each time as somebody else: a gate may ask for several people."""
+    asked_before: Counter[str] = Counter()
+
+    def approve(asked: ApprovalRequest) -> Mapping[str, Any] | None:
+        asked_before[asked.id] += 1
+        number = asked_before[asked.id]
+        by = "somebody" if number == 1 else f"somebody {number}"
+        return asked.approve(by=by) if asked.kind == "action" else None
+
+    return approve
 
 
 def numbered(passed: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from langgraph.types import Command
 
-from gatepost import FixedPlan, Gate, GatepostGraph, Plan, RunContext, Situation, Step, Workflow
+from gatepost import FixedPlan, Gate, GatepostGraph, Plan, Policy, RunContext, Situation, Step, Workflow
 from gatepost.checkpointing.movers import Movers
 from gatepost.state.approval import decision_of
 from gatepost.state.errors import AlreadyDecided, InvalidDecision
@@ -179,6 +179,20 @@ def test_the_requester_does_not_count_whatever_their_role(board: Board) -> None:
     assert board.shop.booked == []
 
 
+def test_a_policy_is_told_the_roles_and_the_effect_class(board: Board) -> None:
+    board.roles(alice="finance")
+    board.delegate("alice", "dan")
+    policy = Policy("""
+        @id("finance-decides-writes") permit (principal, action == Action::"decide", resource)
+        when { context.roles.contains("finance") && context.effect == "write" };""")
+    graph = board.build(board.shop.workflows(), policy=policy)
+    asked = graph.invoke({"goal": "sell twice"}, board.shop.config(), context=board.who)["approval"]
+    board.graph = graph
+    with pytest.raises(InvalidDecision, match="bob may not decide"):
+        board.say(asked.approve(by="bob"))
+    assert board.say(asked.approve(by="dan", on_behalf_of="alice"))["decision"]["on_behalf_of"] == "alice"
+
+
 # in whose place
 
 
@@ -320,7 +334,8 @@ def test_the_end_of_the_chain_is_a_no(lone_board: Board, gatepost_database: Any)
     board = lone_board
     board.open(roles=("finance",), decide_within=HOUR, on_timeout="escalate", escalate_to=("cfo",))
     gatepost_database.clock.shift(2 * HOUR)
-    assert board.go()["status"] == "blocked"
+    waits = board.go()
+    assert (waits["status"], waits["approval"].asked) == ("blocked", "one person with the role cfo")
     gatepost_database.clock.shift(2 * HOUR)
     assert (board.go()["status"], board.shop.booked) == ("rejected", [])
 

@@ -14,6 +14,7 @@ from gatepost import (
     Condition,
     EffectContext,
     FixedPlan,
+    Gate,
     GatepostGraph,
     Plan,
     Policy,
@@ -36,7 +37,7 @@ def bare(name: str) -> int:
     return len(name)
 
 
-@tool(effect="write", on_doubt="retry", retry=Retry(attempts=5))
+@tool(effect="write", on_doubt="retry", retry=Retry(attempts=5), gate=Gate(roles=("finance",), quorum=2))
 def charge(ctx: EffectContext, customer: str, amount: Decimal = Decimal(1)) -> str:
     return f"{ctx.idempotency_key} {customer} {amount}"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gatepost import FixedPlan, Gate, Plan, Step, Workflow, tool
+from gatepost.nodes.replacement import stand_in
 from gatepost.nodes.tool import ToolMistake
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.gate import InvalidGate, Terms
@@ -118,3 +119,16 @@ def test_a_request_from_before_there_were_gates_is_anybodys_question() -> None:
     request = ApprovalRequest.model_validate(old)
     assert (request.terms, request.asked) == (Terms(), "")
     assert request.plain() == old
+
+
+def test_a_replacement_asks_the_same_people_unless_it_says_whom() -> None:
+    @tool(effect="write", name="pay")
+    def fake(cents: int) -> None:
+        """Pay nobody."""
+
+    @tool(effect="write", name="pay", gate=Gate(quorum=2))
+    def own(cents: int) -> None:
+        """Pay nobody, with two people's leave."""
+
+    assert stand_in(pay, fake).gate == stand_in(pay, pay.function).gate == Gate(roles=("clerk",))
+    assert stand_in(pay, own).gate == Gate(quorum=2)
