@@ -94,7 +94,7 @@ class Together(Generic[Asked, Given]):
                 line.company = len(entries) > 1
                 await self._serve_all(entries)
         finally:
-            line.busy = False
+            line.busy, line.server = False, None  # a task holds its loop, and would keep it for ever
             for _, given in line.waiting:  # the loop ends
                 given.cancel()
 
