@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
@@ -19,6 +19,8 @@ from gatepost.state.ids import is_step_id
 from gatepost.state.record import Record
 from gatepost.state.reference import RUN_INPUT, parse_ref, references
 from gatepost.state.values import storable
+
+Origin: TypeAlias = Literal["file", "person", "model"]
 
 PLAN_SCHEMA = 1
 MAX_STEPS = 20_000
@@ -73,8 +75,8 @@ class Plan(Record):
     steps: tuple[Step, ...]
     final: bool = True
     """False: when all steps are done, the strategy is asked again (a state machine's next segment)."""
-    origin: Literal["file", "person", "model"] = "file"
-    """Who wrote it. A policy may look at it; nothing inside the plan can set it."""
+    origin: Origin = "file"
+    """Who wrote it. A policy may look at it; the planner sets it from what the strategy says of itself."""
     reason: str = ""
     """Why this version exists ("more documents asked for by alice")."""
 
