@@ -91,10 +91,19 @@ def policies(catalog: Catalog, policy: Policy | None, tenant_policies: TenantPol
     Raises:
         InvalidPolicy: one cannot be read or does not fit.
     """
-    own = {name: set_of(one.policy, whose=name) for name, one in catalog.workflows.items() if one.policy is not None}
-    sets = PolicySets(policy or Policy.default(), workflows=own, tenants=tenants_of(tenant_policies))
+    sets = policy_sets(catalog, policy, tenant_policies)
     sets.require_sound({name: list(catalog.tools(name).values()) for name in catalog.workflows})
     return sets
+
+
+def policy_sets(catalog: Catalog, policy: Policy | None, tenant_policies: TenantPolicies) -> PolicySets:
+    """All policy sets of a graph, as they are.
+
+    Raises:
+        InvalidPolicy: one cannot be read.
+    """
+    own = {name: set_of(one.policy, whose=name) for name, one in catalog.workflows.items() if one.policy is not None}
+    return PolicySets(policy or Policy.default(), workflows=own, tenants=tenants_of(tenant_policies))
 
 
 def _ours(checkpointer: object) -> None:

@@ -160,7 +160,7 @@ class Policy:
     def narrows(self, action: str) -> bool:
         """Whether the set permits something, and therefore leaves the rest to a person; `@widens` does not count."""
         return any(
-            policy["effect"] == "permit" and "widens" not in policy.get("annotations", {}) and _about(policy, action)
+            policy["effect"] == "permit" and "widens" not in policy.get("annotations", {}) and about(policy, action)
             for policy in self.plain
         )
 
@@ -316,7 +316,8 @@ def cedar_value(value: JsonValue) -> Any:
     return value
 
 
-def _about(policy: Mapping[str, Any], action: str) -> bool:
+def about(policy: Mapping[str, Any], action: str) -> bool:
+    """Whether a policy, in Cedar's JSON form, is about an action."""
     scope = policy["action"]
     entities = scope.get("entities", [scope["entity"]] if "entity" in scope else None)
     return entities is None or any(entity["id"] == action for entity in entities)

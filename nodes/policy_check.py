@@ -143,7 +143,9 @@ def _words(written: Written, plain: Mapping[str, Any], tools: Sequence[ToolSchem
     for path, name in _asked_for(plain["conditions"]):
         there = {"context": {*RUN, *DECIDE, "args"}, "args": arguments}.get(path)
         if there is not None and name not in there:
-            place = written.find(path, "has", name) or written.find(name) or written.place
+            place = (
+                written.find(path, "has", name) or written.find(path, ".", name) or written.find(name) or written.place
+            )
             what = "no tool takes an argument" if path == "args" else "there is no attribute"
             yield place, f"{what} {printable(name)!r}", _meant(name, there)
 
@@ -162,11 +164,14 @@ def _compared(conditions: Any) -> Iterator[tuple[str, str]]:
 
 
 def _asked_for(conditions: Any) -> Iterator[tuple[str, str]]:
-    """What `has` asks for: `context` or `args`, and the name."""
+    """What is looked at in `context` (with `has`) and in `args`, and the name."""
     for node in _nodes(conditions):
         match node.get("has"):
             case {"left": {"Var": "context"}, "attr": str(name)}:
                 yield "context", name
+            case {"left": left, "attr": str(name)} if _attribute(left) == "args":
+                yield "args", name
+        match node.get("."):
             case {"left": left, "attr": str(name)} if _attribute(left) == "args":
                 yield "args", name
 

@@ -91,6 +91,19 @@ class ToolSchema:
             }
         }
 
+    def shown(self) -> dict[str, str]:
+        """The arguments and their types, for a person."""
+        untyped = dict.fromkeys(self.untyped, "no type that a policy can use")
+        return {**{name: _word(kind) for name, kind in self.arguments.items()}, **untyped}
+
+    @staticmethod
+    def attributes() -> dict[str, dict[str, str]]:
+        """What else a policy can look at, by action."""
+        return {
+            action: {name: _word(kind) for name, kind in known.items()}
+            for action, known in (("run", RUN), ("decide", DECIDE))
+        }
+
     @cached_property
     def parsed(self) -> cedarpy.Schema:
         """For the validator."""
@@ -147,6 +160,15 @@ def _type(described: Any, definitions: Mapping[str, Any], depth: int) -> Type | 
     if kind == "object":
         return _record(described, definitions, depth)
     return _PLAIN.get(str(kind))
+
+
+def _word(kind: Type) -> str:
+    absent = " (may be absent)" if kind.get("required") is False else ""
+    if kind["type"] == "Set":
+        return f"Set<{_word(kind['element'])}>{absent}"
+    if kind["type"] == "Record":
+        return "{" + ", ".join(f"{name}: {_word(one)}" for name, one in kind["attributes"].items()) + "}" + absent
+    return f"{kind.get('name', kind['type'])}{absent}"
 
 
 def _either(choices: Iterable[Mapping[str, Any]], definitions: Mapping[str, Any], depth: int) -> Type | None:

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, cast, get_args
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
@@ -26,7 +26,7 @@ from gatepost.state.artifact import Artifact
 from gatepost.state.checkpoints import CheckpointPolicy, checked
 from gatepost.state.errors import InvalidValue, UnknownGoal, UnknownVersion
 from gatepost.state.gate import Gate, gates_of
-from gatepost.state.plan import Origin, Plan
+from gatepost.state.plan import Origin, Plan, origin_word
 from gatepost.state.recovery import Mode
 from gatepost.state.status import RunStatus
 from gatepost.state.step import StepRecord
@@ -290,10 +290,7 @@ def origin_of(strategy: Strategy) -> Origin:
         InvalidValue: the strategy says something else than it may.
     """
     said: object = getattr(strategy, "origin", "model")
-    if said not in get_args(Origin):
-        words = ", ".join(get_args(Origin))
-        raise InvalidValue(f"the strategy {type(strategy).__name__} says origin={said!r:.80}; it is one of {words}.")
-    return cast("Origin", said)
+    return origin_word(said if isinstance(said, str) else repr(said))
 
 
 def takes_responses(strategy: Strategy) -> bool:

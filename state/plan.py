@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast, get_args
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
-from gatepost.state.errors import InvalidPlan, UnknownVersion
+from gatepost.state.errors import InvalidPlan, InvalidValue, UnknownVersion
 from gatepost.state.ids import is_step_id
 from gatepost.state.record import Record
 from gatepost.state.reference import RUN_INPUT, parse_ref, references
@@ -26,6 +26,17 @@ PLAN_SCHEMA = 1
 MAX_STEPS = 20_000
 PLAN_SCALE = 32
 """A plan may hold this many times what one value may; the arguments of each step keep to the limit of one."""
+
+
+def origin_word(word: str) -> Origin:
+    """Who wrote a plan, as a word that somebody typed.
+
+    Raises:
+        InvalidValue: it is none of the words.
+    """
+    if word not in get_args(Origin):
+        raise InvalidValue(f"{word!r:.80} is no origin of a plan; it is one of {', '.join(get_args(Origin))}.")
+    return cast("Origin", word)
 
 
 class Condition(Record):
