@@ -104,7 +104,7 @@ class Visit:
                 cost=tool.cost_of(args),
                 spent=spent,
                 budget=self.workflow.budget,
-                now=_minute(datetime.fromisoformat(now) if now else self.session.now),
+                now=_minute(datetime.fromisoformat(now) if now else self.session.now) if self.policy.timed else None,
             )
         )
 

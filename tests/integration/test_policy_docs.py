@@ -13,9 +13,10 @@ from gatepost.service.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "policy.md").read_text()
-TYPO = '@id("small")\npermit (principal, action == Action::"run", resource)\n' + (
-    'when { context.tool == "chrage" && context.args.cent < 50 };\n'
-)
+TYPO = """@id("small")
+permit (principal, action == Action::"run", resource)
+when { context.tool == "chrage" && context.args.cent < 50 };
+"""
 
 
 def block(language: str, text: str = PAGE) -> str:
