@@ -16,6 +16,7 @@ from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.migrate import migrate as apply_migrations
 from gatepost.checkpointing.orders import Orders
 from gatepost.checkpointing.people import People
+from gatepost.checkpointing.policies import PolicyVersions
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.runs import Lease, Runs
 from gatepost.checkpointing.saver import GatepostSaver
@@ -44,6 +45,7 @@ class Checkpointer(GatepostSaver):
         self.ledger = Ledger(self.pools)
         self.breakers = Breakers(self.pools)
         self.orders = Orders(self.pools)
+        self.policies = PolicyVersions(self.pools)
         atexit.register(self.close)
 
     def close(self) -> None:

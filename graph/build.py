@@ -26,6 +26,7 @@ from gatepost.nodes.finalizer import finalizer
 from gatepost.nodes.planner import misfits, planner
 from gatepost.nodes.policy import InvalidPolicy, Policy
 from gatepost.nodes.policy_gate import policy_gate
+from gatepost.nodes.policy_sets import PolicySets, TenantPolicies, set_of, tenants_of
 from gatepost.nodes.replacement import Replacement
 from gatepost.nodes.visit import Equipment, Visit
 from gatepost.nodes.workflow import Catalog, FixedPlan, Workflow
@@ -48,27 +49,32 @@ def build_graph(
     *,
     policy: Policy | None = None,
     tools: Mapping[str, Replacement] | None = None,
+    tenant_policies: TenantPolicies = None,
 ) -> GatepostGraph:
     """Compile the graph for some workflows.
 
     Args:
         workflows: what goals mean here.
         checkpointer: from `open_checkpointer()`.
-        policy: the Cedar set that the gate asks; by default reads run and everything else asks.
+        policy: the deployment's Cedar set that the gate asks; by default reads run and everything else asks.
+            A workflow's own set and a tenant's narrow it (`nodes.policy_sets`).
         tools: put in place of the workflows' tools (and of what undoes them) of the same name, for tests. A plain
             function takes over the declaration of the tool that it replaces; a declared tool must be as strict.
+        tenant_policies: sets of tenants, by name or as a folder of files `TENANT.cedar`. Read once, here.
 
     Raises:
         ToolMistake: two workflows or tools share a name, a replacement replaces nothing or is milder than the
             tool, or one of these is something else than it must be.
+        InvalidPolicy: a policy set does not fit the tools; with line, column and what would be right.
         InvalidPlan: a workflow's fixed plan does not fit its tools.
         DoorClosed: a checkpointer that is not ours.
     """
     _ours(checkpointer)
     _a_policy(policy)
+    catalog = Catalog(workflows, replaced=tools)
     equipment = Equipment(
-        catalog=Catalog(workflows, replaced=tools),
-        policy=policy or Policy.default(),
+        catalog=catalog,
+        policy=policies(catalog, policy, tenant_policies),
         ledger=checkpointer.ledger,
         approvals=checkpointer.approvals,
         breakers=checkpointer.breakers,
@@ -77,6 +83,27 @@ def build_graph(
     compiled = _builder(equipment).compile(checkpointer=checkpointer, interrupt_before=list(GATES), name="gatepost")
     graph = GatepostGraph.adopt(compiled, equipment=equipment, saver=checkpointer, version=GRAPH_VERSION)
     return graph.copy({"config": {"recursion_limit": NO_LIMIT}})
+
+
+def policies(catalog: Catalog, policy: Policy | None, tenant_policies: TenantPolicies) -> PolicySets:
+    """All policy sets of a graph, checked against its tools.
+
+    Raises:
+        InvalidPolicy: one cannot be read or does not fit.
+    """
+    sets = policy_sets(catalog, policy, tenant_policies)
+    sets.require_sound({name: list(catalog.tools(name).values()) for name in catalog.workflows})
+    return sets
+
+
+def policy_sets(catalog: Catalog, policy: Policy | None, tenant_policies: TenantPolicies) -> PolicySets:
+    """All policy sets of a graph, as they are.
+
+    Raises:
+        InvalidPolicy: one cannot be read.
+    """
+    own = {name: set_of(one.policy, whose=name) for name, one in catalog.workflows.items() if one.policy is not None}
+    return PolicySets(policy or Policy.default(), workflows=own, tenants=tenants_of(tenant_policies))
 
 
 def _ours(checkpointer: object) -> None:

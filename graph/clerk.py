@@ -78,6 +78,7 @@ class GraphClerk:
             tool=request.tool,
             roles=voter.roles,
             effect=request.effect,
+            workflow=self.workflow,
         )
         if judgement.verdict is not Verdict.RUN:
             why = ", ".join(judgement.policies) or "no policy lets this person"
@@ -97,6 +98,10 @@ class GraphClerk:
                 effect=request.effect,
                 args=decision.args or {},
                 origin="person",
+                workflow=self.workflow,
+                purpose=request.purpose,
+                cost=self._tool(request).cost_of(decision.args or {}),
+                budget=self.equipment.catalog.named(self.workflow).budget,
             )
         )
         if judgement.verdict is Verdict.FORBID:

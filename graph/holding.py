@@ -73,6 +73,8 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         self._same_graph(row)
         if row["status"] in (RunStatus.BLOCKED, RunStatus.WAITING):
             await self.saver.approvals.carry_out_limits(entry.run_id)
+        layers = self.equipment.policy.layers(workflow=row["workflow"], tenant=row["tenant"])
+        await self.saver.policies.remember(layers.version, layers.plain())
         try:
             held = runs.hold(entry.run_id, who.tenant, actor=who.actor, claimed=claimed)
             session = await held.__aenter__()

@@ -70,7 +70,9 @@ def _judged(gate: Judging, step: Step) -> bool:
         args = tool.normalise(visit.board.arguments(step))
     except (Unresolvable, InvalidArguments, InvalidValue):
         return False
-    judgement = visit.judge(step, tool, args)
+    if tool.cost_of(args) or visit.policy.timed:
+        return False  # what it costs, and when it runs, is known when it is its turn
+    judgement = gate.judged(step, tool, args)
     if judgement.verdict is not Verdict.RUN:
         return False
     run = visit.session.run
@@ -83,6 +85,7 @@ def _judged(gate: Judging, step: Step) -> bool:
             key=key_of(tenant=run.tenant, root_run=run.root_run_id, step=step.id, generation=record.generation),
             fingerprint=fingerprint_of(tool.name, args),
             policies=judgement.policies,
+            spent=gate.spent,
         ),
     )
     return True

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints, overload
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
 
+from gatepost.nodes.cost import check_cost
 from gatepost.nodes.langchain import arguments_of, as_function
 from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.tool import AnyTool, EffectContext, Retry, Tool, ToolMistake
@@ -62,6 +63,7 @@ def tool(
     step_timeout: timedelta | None = ...,
     provider: str | None = ...,
     gate: Gate | None = ...,
+    cost: int | str = ...,
 ) -> Declaring: ...
 def tool(
     function: Callable[..., Any] | BaseTool | None = None,
@@ -82,6 +84,7 @@ def tool(
     step_timeout: timedelta | None = None,
     provider: str | None = None,
     gate: Gate | None = None,
+    cost: int | str = 0,
 ) -> Any:
     """Declare a function as a tool.
 
@@ -112,6 +115,8 @@ def tool(
         provider: who is called, by any name. When it fails several times in a row, or asks for fewer calls, all
             workers leave it alone for a while, and then let one call through to see.
         gate: who must answer for it where the policy asks a person, how many and until when.
+        cost: of one call, in whole units that all tools share (cents, tokens), or the name of the argument (a whole
+            number) that holds it. Policies see it, and what the run has spent.
 
     Raises:
         ToolMistake: the declaration cannot work; says why.
@@ -136,6 +141,7 @@ def tool(
             step_timeout=step_timeout,
             provider=provider,
             gate=gate,
+            cost=cost,
         )
 
     return declare if function is None else declare(function)
@@ -166,6 +172,7 @@ def _declare(target: Any, **declared: Any) -> AnyTool:
     transacts = does and signature.takes_context and inspect.iscoroutinefunction(signature.function)
     _check_doubt(name, {**declared, "transacts": transacts}, arguments)
     _check_undo(name, declared, arguments)
+    check_cost(name, declared["cost"], arguments)
     return Tool(
         function=signature.function,
         description=signature.description,

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import JsonValue
+
+from gatepost.nodes.policy import Judgement
+from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
 from gatepost.state.channels import RunState
+from gatepost.state.plan import Step
 from gatepost.state.status import RunStatus
 from gatepost.state.step import StepRecord
+
+SPENT = "spent"
+"""The counter of what calls cost."""
 
 
 class Draft:
@@ -32,6 +40,15 @@ class Draft:
         elif self.ending is None:
             undo = undo or status in self.visit.workflow.compensate_on
             self.ending = {"status": status.value, "reason": reason, "compensate": undo}
+
+    @property
+    def spent(self) -> int:
+        """What the run has set out to spend so far: the cost of every call that was dispatched."""
+        return int(self.state.get("counters", {}).get(SPENT, 0)) + self.counters.get(SPENT, 0)
+
+    def judged(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
+        """What the policy says about a step now."""
+        return self.visit.judge(step, tool, args, spent=self.spent)
 
     def _note(self, record: StepRecord) -> None:
         self.visit.session.stage_step(self.visit.task, record)

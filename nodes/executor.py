@@ -93,7 +93,8 @@ async def _authorised(
     if fingerprint_of(tool.name, args) != record.fingerprint:
         args = await _sent_before(visit, step, tool)
     if record.approval is None:
-        judgement = visit.judge(step, tool, args)
+        before = max(0, record.spent - tool.cost_of(args))
+        judgement = visit.judge(step, tool, args, spent=before, now=record.now)
         if judgement.verdict is not Verdict.RUN or visit.board.demands(step):
             raise _Unauthorised(f"step {step.id!r} needs an approval and has none")
     return args, record.approval

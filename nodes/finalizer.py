@@ -54,7 +54,7 @@ async def _ending(state: RunState, visit: Visit, status: RunStatus, reason: str)
         plan=visit.board.plan,
         steps=dict(visit.board.records),
         approvals=decided,
-        policy_version=visit.equipment.policy.version,
+        policy_version=visit.policy.version,
     )
 
 

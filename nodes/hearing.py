@@ -96,7 +96,7 @@ class Hearing(Judging):
         args = self._arguments(record, step, tool, edited=decision.args, asked=asked)
         if args is None:
             return
-        judgement = self.visit.judge(step, tool, args)
+        judgement = self.judged(step, tool, args)
         if judgement.verdict is Verdict.FORBID:
             self._forbid(record, judgement)
             return

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from gatepost.nodes import escalation
-from gatepost.nodes.draft import Draft
+from gatepost.nodes.draft import SPENT, Draft
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
 from gatepost.nodes.workflow import takes_responses
@@ -66,7 +66,7 @@ class Judging(Draft):
         args = self._arguments(record, step, tool)
         if args is None:
             return
-        judgement = self.visit.judge(step, tool, args)
+        judgement = self.judged(step, tool, args)
         demands = self.visit.board.demands(step)
         if judgement.verdict is Verdict.FORBID:
             self._forbid(record, judgement)
@@ -114,9 +114,16 @@ class Judging(Draft):
             policies=judgement.policies,
             reason=reason,
             now=now,
+            spent=self._spend(tool.cost_of(args)),
         )
         self._note(running)
         self.frontier[record.step] = dispatched(running, now)
+
+    def _spend(self, cost: int) -> int:
+        """Count a call that is dispatched: what the run has set out to spend with it."""
+        if cost:
+            self.counters[SPENT] = self.counters.get(SPENT, 0) + cost
+        return self.spent
 
     def _key(self, record: StepRecord) -> EffectKey:
         run = self.visit.session.run

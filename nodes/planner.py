@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gatepost.nodes.lookalike import lookalike
 from gatepost.nodes.tool import AnyTool, InvalidArguments
 from gatepost.nodes.visit import Visit
-from gatepost.nodes.workflow import Response, Situation, next_plan
+from gatepost.nodes.workflow import Response, Situation, next_plan, origin_of
 from gatepost.state.board import Board
 from gatepost.state.channels import STATE_SCHEMA, RunState
 from gatepost.state.errors import GatepostError, InvalidPlan
@@ -52,7 +53,7 @@ async def _plan(state: RunState, visit: Visit) -> dict[str, Any]:
         answer = await next_plan(visit.workflow.strategy, situation(state, visit))
         if answer is None:
             return {"planning": None, "signals": [{"kind": "exhausted"}]}
-        plan = plan_of(answer).model_copy(update={"version": version})
+        plan = plan_of(answer).model_copy(update={"version": version, "origin": origin_of(visit.workflow.strategy)})
         fit(plan, visit.tools, visit.board)
     except GatepostError as error:
         return _give_up(visit, str(error))
@@ -91,7 +92,8 @@ def misfits(plan: Plan, tools: Mapping[str, AnyTool], board: Board) -> list[str]
 def _misfits(plan: Plan, step_id: str, tools: Mapping[str, AnyTool], board: Board) -> list[str]:
     step = plan.by_id[step_id]
     if step.tool not in tools:
-        return [f"step {step.id!r} names the tool {step.tool!r:.80}; there are {', '.join(sorted(tools))}"]
+        alike = f" ({found})" if (found := lookalike(step.tool, tools)) else ""
+        return [f"step {step.id!r} names the tool {step.tool!r:.80}{alike}; there are {', '.join(sorted(tools))}"]
     if board.status(step.id) not in _UNTOUCHED:
         before = board.plan.by_id.get(step.id) if board.plan else None
         if before is not None and (before.tool, before.args) != (step.tool, step.args):

@@ -143,6 +143,8 @@ class Tool(Generic[P, R]):
     """Who is called: what all tools of one provider know of its bad times, they know together."""
     gate: Gate | None
     """Who must answer where the policy asks a person; a workflow may say otherwise."""
+    cost: int | str
+    """Of one call, in whole units of the deployment's choice; a text names the argument that holds it."""
     description: str
     arguments: type[BaseModel]
     result: TypeAdapter[Any]
@@ -186,6 +188,11 @@ class Tool(Generic[P, R]):
                 "Nothing was called."
             )
         return dict(args)
+
+    def cost_of(self, args: Mapping[str, JsonValue]) -> int:
+        """What a call with these arguments costs; never less than nothing."""
+        value = args.get(self.cost) if isinstance(self.cost, str) else self.cost
+        return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
 
     @property
     def undo(self) -> str | None:

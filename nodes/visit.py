@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
@@ -11,7 +12,8 @@ from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.breakers import Breakers
 from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.session import RunSession
-from gatepost.nodes.policy import Judgement, Policy, Question
+from gatepost.nodes.policy import Judgement, Question
+from gatepost.nodes.policy_sets import Layers, PolicySets
 from gatepost.nodes.reaction import reactions_to
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.workflow import Catalog, Workflow
@@ -27,7 +29,7 @@ class Equipment:
     """What all nodes of one graph share."""
 
     catalog: Catalog
-    policy: Policy
+    policy: PolicySets
     ledger: Ledger
     approvals: Approvals
     breakers: Breakers
@@ -61,37 +63,55 @@ class Visit:
         """The workflow's tools by name."""
         return self.equipment.catalog.tools(self.session.run.workflow)
 
-    def judge(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
-        """What the policy says about a step with these arguments."""
+    @property
+    def policy(self) -> Layers:
+        """The policy sets that judge the run."""
         run = self.session.run
-        origin = self.board.plan.origin if self.board.plan else "file"
-        return self.equipment.policy.judge(
+        return self.equipment.policy.layers(workflow=run.workflow, tenant=run.tenant)
+
+    def judge(
+        self,
+        step: Step,
+        tool: AnyTool,
+        args: Mapping[str, JsonValue],
+        *,
+        spent: int = 0,
+        now: str | None = None,
+        purpose: str = "run",
+    ) -> Judgement:
+        """What the policy says about a step with these arguments.
+
+        Args:
+            step: the step.
+            tool: its tool, or the one that undoes it.
+            args: as they will be sent.
+            spent: by the run so far.
+            now: of the transition that dispatched it; by default this one's.
+            purpose: `run` or `compensate`.
+        """
+        run = self.session.run
+        return self.policy.judge(
             Question(
                 principal=run.requested_by,
                 tenant=run.tenant,
+                workflow=run.workflow,
                 step=step.id,
                 tool=tool.name,
                 effect=tool.effect,
                 args=args,
-                origin=origin,
+                origin=self.board.plan.origin if self.board.plan else "file",
+                purpose=purpose,
+                cost=tool.cost_of(args),
+                spent=spent,
+                budget=self.workflow.budget,
+                now=_minute(datetime.fromisoformat(now) if now else self.session.now) if self.policy.timed else None,
             )
         )
 
     def judge_undo(self, step: str, undo: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
         """What the policy says about undoing a step with these arguments."""
-        run = self.session.run
-        return self.equipment.policy.judge(
-            Question(
-                principal=run.requested_by,
-                tenant=run.tenant,
-                step=step,
-                tool=undo.name,
-                effect=undo.effect,
-                args=args,
-                origin=self.board.plan.origin if self.board.plan else "file",
-                purpose="compensate",
-            )
-        )
+        spent = max((record.spent for record in self.board.records.values()), default=0)
+        return self.judge(Step(id=step, tool=undo.name), undo, args, spent=spent, purpose="compensate")
 
     def reactions(self, tool: AnyTool, kind: FailureKind) -> tuple[Reaction, ...]:
         """What is done about a failure of a tool, in order."""
@@ -115,3 +135,8 @@ class Visit:
             evidence=self.evidence(step),
             undo=undo,
         )
+
+
+def _minute(moment: datetime) -> datetime:
+    """UTC, and no finer than a policy can see it."""
+    return moment.astimezone(UTC).replace(second=0, microsecond=0)

@@ -9,11 +9,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from gatepost.nodes import declaration
+from gatepost.nodes.cost import check_budget
+from gatepost.nodes.lookalike import refuse_lookalikes
+from gatepost.nodes.policy import Policy
+from gatepost.nodes.policy_sets import set_of
 from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.replacement import Replacement, Replacements
 from gatepost.nodes.tool import AnyTool, ToolMistake
@@ -21,7 +26,7 @@ from gatepost.state.artifact import Artifact
 from gatepost.state.checkpoints import CheckpointPolicy, checked
 from gatepost.state.errors import InvalidValue, UnknownGoal, UnknownVersion
 from gatepost.state.gate import Gate, gates_of
-from gatepost.state.plan import Plan
+from gatepost.state.plan import Origin, Plan, origin_word
 from gatepost.state.recovery import Mode
 from gatepost.state.status import RunStatus
 from gatepost.state.step import StepRecord
@@ -56,6 +61,9 @@ class Situation:
 class Strategy(Protocol):
     """Who plans.
 
+    Who wrote its plans is what it says itself, once for all: `origin = "file"` or `"person"`. Of one that does not
+    say, they count as a model's, whatever is written in them.
+
     One that never makes another plan says so with `takes_responses = False`: then nobody is offered to
     answer an approval with a text for the planner.
     """
@@ -75,6 +83,7 @@ class FixedPlan:
 
     steps: Plan
     takes_responses: ClassVar[bool] = False
+    origin: ClassVar[Origin] = "file"
 
     def __post_init__(self) -> None:
         """Refuse what is no plan."""
@@ -142,6 +151,10 @@ class Workflow:
     ends), `Every(items=…)` or `Every(interval=…)`, `"never"`. A killed run goes on where it was with each of them."""
     gates: Mapping[str, Gate] = field(default_factory=dict)
     """Who must answer where the policy asks a person, by step or tool; in place of what the tool itself declares."""
+    policy: Policy | Path | str | None = None
+    """Its own set beside the deployment's: a file, or Cedar's text. It takes away; only `@widens("why")` adds."""
+    budget: int | None = None
+    """What one run may spend, in the units of the tools' `cost`. Policies see it; by default reads within it run."""
 
     def __post_init__(self) -> None:
         """Check every part; any iterable of goals, tools and endings will do."""
@@ -150,10 +163,14 @@ class Workflow:
         declaration.check_input(self.input, workflow=name)
         declaration.check_conclude(self.conclude, workflow=name)
         checked(self.checkpoints)
+        check_budget(name, self.budget)
+        if self.policy is not None:
+            object.__setattr__(self, "policy", set_of(self.policy, whose=f"workflow {name}"))
         object.__setattr__(self, "goals", declaration.goals_of(self.goals, workflow=name))
         object.__setattr__(self, "tools", declaration.tools_of(self.tools, workflow=name))
         object.__setattr__(self, "compensate_on", declaration.endings_of(self.compensate_on, workflow=name))
         object.__setattr__(self, "on_stranded", declaration.recovery_of(self.on_stranded, workflow=name))
+        refuse_lookalikes([tool.name for tool in self.tools], workflow=name)
         known = [tool.name for tool in self.tools] + [tool.undo for tool in self.tools if tool.undo]
         said = on_failure_of(self.on_failure, where=f"workflow {name!r}", tools=known)
         object.__setattr__(self, "on_failure", said)
@@ -264,6 +281,16 @@ async def next_plan(strategy: Strategy, situation: Situation) -> Plan | None:
     """Ask a strategy, sync or async."""
     answer = strategy.plan(situation)
     return await answer if inspect.isawaitable(answer) else answer
+
+
+def origin_of(strategy: Strategy) -> Origin:
+    """Who writes the plans of a strategy. Nothing inside a plan says so, for a model may have written it.
+
+    Raises:
+        InvalidValue: the strategy says something else than it may.
+    """
+    said: object = getattr(strategy, "origin", "model")
+    return origin_word(said if isinstance(said, str) else repr(said))
 
 
 def takes_responses(strategy: Strategy) -> bool:

@@ -10,20 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal
+from typing import Literal, TypeAlias, cast, get_args
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
-from gatepost.state.errors import InvalidPlan, UnknownVersion
+from gatepost.state.errors import InvalidPlan, InvalidValue, UnknownVersion
 from gatepost.state.ids import is_step_id
 from gatepost.state.record import Record
 from gatepost.state.reference import RUN_INPUT, parse_ref, references
 from gatepost.state.values import storable
 
+Origin: TypeAlias = Literal["file", "person", "model"]
+
 PLAN_SCHEMA = 1
 MAX_STEPS = 20_000
 PLAN_SCALE = 32
 """A plan may hold this many times what one value may; the arguments of each step keep to the limit of one."""
+
+
+def origin_word(word: str) -> Origin:
+    """Who wrote a plan, as a word that somebody typed.
+
+    Raises:
+        InvalidValue: it is none of the words.
+    """
+    if word not in get_args(Origin):
+        raise InvalidValue(f"{word!r:.80} is no origin of a plan; it is one of {', '.join(get_args(Origin))}.")
+    return cast("Origin", word)
 
 
 class Condition(Record):
@@ -73,8 +86,8 @@ class Plan(Record):
     steps: tuple[Step, ...]
     final: bool = True
     """False: when all steps are done, the strategy is asked again (a state machine's next segment)."""
-    origin: Literal["file", "person", "model"] = "file"
-    """Who wrote it. A policy may look at it; nothing inside the plan can set it."""
+    origin: Origin = "file"
+    """Who wrote it. A policy may look at it; the planner sets it from what the strategy says of itself."""
     reason: str = ""
     """Why this version exists ("more documents asked for by alice")."""
 

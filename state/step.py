@@ -53,6 +53,8 @@ class StepRecord(Record):
     """How often the undo is done anew because a person found out that it had not happened; part of its key."""
     policies: tuple[str, ...] = ()
     """Ids of the policies that decided."""
+    spent: int = 0
+    """What the run has set out to spend with this step, its own cost included."""
     now: str | None = None
     """The time its tool is told, stored here so that a replay tells it the same."""
     wake_at: str | None = None

@@ -790,6 +790,16 @@ CREATE TABLE gatepost.plan (
     at timestamp with time zone DEFAULT gatepost.now() NOT NULL
 );
 
+CREATE TABLE gatepost.policy_version (
+    version text NOT NULL,
+    sets jsonb NOT NULL,
+    first_used timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+COMMENT ON TABLE gatepost.policy_version IS 'written once, before a run is moved under these sets; never changed';
+
+COMMENT ON COLUMN gatepost.policy_version.sets IS 'layer, name, version and text of each, the widest first';
+
 CREATE TABLE gatepost."position" (
     run_id text NOT NULL,
     seq bigint NOT NULL,
@@ -913,6 +923,9 @@ ALTER TABLE ONLY gatepost.migration
 
 ALTER TABLE ONLY gatepost.plan
     ADD CONSTRAINT plan_pkey PRIMARY KEY (run_id, version);
+
+ALTER TABLE ONLY gatepost.policy_version
+    ADD CONSTRAINT policy_version_pkey PRIMARY KEY (version);
 
 ALTER TABLE ONLY gatepost."position"
     ADD CONSTRAINT position_pkey PRIMARY KEY (run_id);
@@ -1159,6 +1172,8 @@ GRANT UPDATE(ordered_why) ON TABLE gatepost.run TO gatepost_app;
 GRANT SELECT ON TABLE gatepost.next_mover TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.policy_version TO gatepost_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gatepost."position" TO gatepost_app;
 

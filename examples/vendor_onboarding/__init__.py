@@ -10,10 +10,13 @@ that keeps what is done.
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 from gatepost.examples.vendor_onboarding.conclusion import conclude
 from gatepost.examples.vendor_onboarding.planning import OnboardingStrategy
 from gatepost.examples.vendor_onboarding.tools import docs_collect, final_decision, policy_screen
 from gatepost.examples.vendor_onboarding.types import OnboardingRequest
+from gatepost.nodes.policy import Policy
 from gatepost.nodes.workflow import Workflow
 
 GOAL = "vendor onboarding review"
@@ -26,6 +29,10 @@ WORKFLOW = Workflow(
     tools=(docs_collect, policy_screen, final_decision),
     input=OnboardingRequest,
     conclude=conclude,
+    policy=Policy(
+        (files("gatepost.examples.vendor_onboarding") / "policy.cedar").read_text(encoding="utf-8"),
+        name="vendor_onboarding/policy.cedar",
+    ),
 )
 
 __all__ = ["GOAL", "WORKFLOW"]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 from gatepost import Plan, Response, Situation, Step, ref
 from gatepost.examples.services import ADDITIONAL_KINDS
@@ -33,6 +34,8 @@ _QUOTED = 200
 @dataclass(frozen=True, slots=True)
 class OnboardingStrategy:
     """Plans the first round, and another one whenever a person asks for more documents."""
+
+    origin: ClassVar[str] = "file"
 
     def plan(self, situation: Situation) -> Plan | None:
         """The plan for the rounds asked for so far; None when it is in force already."""

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gatepost.service.cli import approval, delegation, doctor, effect, history, recover, role, run, worker, workflow
+from gatepost.service.cli import policy as rules
 from gatepost.service.cli.desk import Options, named_workflows
 from gatepost.service.cli.exits import EPILOG, flush, leave
 from gatepost.service.cli.typed import options_before
@@ -32,6 +33,7 @@ app.add_typer(role.app, name="role")
 app.add_typer(delegation.app, name="delegation")
 app.add_typer(effect.app, name="effect")
 app.add_typer(workflow.app, name="workflow")
+app.add_typer(rules.app, name="policy")
 app.command("worker", epilog=EPILOG)(worker.work)
 app.command("history", epilog=EPILOG)(history.show)
 app.command("export", epilog=EPILOG)(history.export)
@@ -66,6 +68,10 @@ def options(
     policy: Annotated[
         Path | None, typer.Option(envvar="GATEPOST_POLICY", metavar="FILE", help="A Cedar policy set for the gate.")
     ] = None,
+    policies: Annotated[
+        Path | None,
+        typer.Option(envvar="GATEPOST_POLICIES", metavar="DIR", help="Sets of tenants, a file TENANT.cedar for each."),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,  # noqa: ARG001 (its callback acts)
 ) -> None:
     """Options for every command."""
@@ -73,6 +79,7 @@ def options(
         database=database,
         workflows=named_workflows(workflows),
         policy=policy,
+        policies=policies,
         principal=principal,
         no_input=no_input,
         before=options_before(context),

@@ -56,6 +56,7 @@ class Options:
     database: str | None
     workflows: tuple[str, ...]
     policy: Path | None
+    policies: Path | None
     principal: str | None
     no_input: bool
     before: tuple[str, ...] = ()
@@ -87,7 +88,12 @@ class Desk:
         found = find_workflows(self._options.workflows)
         for broken in found.broken:
             terminal.complain("warning", broken)
-        return build_graph(found.workflows, self.checkpointer, policy=read_policy(self._options.policy))
+        return build_graph(
+            found.workflows,
+            self.checkpointer,
+            policy=read_policy(self._options.policy),
+            tenant_policies=self._options.policies,
+        )
 
     def typed(self, *words: str, name: str | None = None) -> str:
         """A command for a person to copy, on the same database with the same workflows."""

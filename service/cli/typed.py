@@ -18,7 +18,7 @@ from gatepost.service import terminal
 if TYPE_CHECKING:
     import typer
 
-_REPEATED = ("database", "workflows", "policy")
+_REPEATED = ("database", "workflows", "policy", "policies")
 _MODULE = "gatepost.service.cli.app"
 
 

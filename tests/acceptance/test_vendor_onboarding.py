@@ -32,6 +32,7 @@ from gatepost.examples.vendor_onboarding import GOAL, WORKFLOW
 from gatepost.examples.vendor_onboarding.artifact import ARTIFACT, schema_text
 from gatepost.examples.vendor_onboarding.planning import kinds_in
 from gatepost.examples.vendor_onboarding.proposal import propose
+from gatepost.nodes.policy_sets import PolicySets, set_of
 from gatepost.state.errors import InvalidDecision
 from gatepost.testing import Database, assert_history
 from gatepost.testing.plugin import GraphFactory
@@ -47,6 +48,11 @@ POLICY = f"""
 forbid (principal, action == Action::"run", resource)
 when {{ context.tool == "final_decision" && context.args.controls.contains("{FORBIDDEN}") }};
 """
+
+
+def _version(deployment: Policy) -> str:
+    own = set_of(WORKFLOW.policy, whose=WORKFLOW.name)
+    return PolicySets(deployment, workflows={WORKFLOW.name: own}).layers(workflow=WORKFLOW.name, tenant="local").version
 
 
 @pytest.fixture
@@ -86,7 +92,7 @@ def test_approved_as_proposed(graph: GatepostGraph, asked: ApprovalRequest, serv
         "decision": "approved_with_controls",
         "plan_version": 1,
     }
-    assert found["policy_version"] == Policy.default().version
+    assert found["policy_version"] == asked.policy_version == _version(Policy.default())
     said = {name: found["approver"][name] for name in ("name", "answer", "comment", "edited")}
     assert said == {"name": "alice", "answer": "approve", "comment": "fine with these", "edited": {}}
     assert_history(
@@ -146,7 +152,7 @@ def test_edit_that_the_policy_forbids_changes_nothing(gatepost_graph: GraphFacto
     _still_waits(graph, services)
     # The person is not stuck: the same approval takes another answer.
     assert _answer(graph, asked.edit(by="alice", controls=["Something"]))["status"] == "succeeded"
-    assert _artifact(graph)["policy_version"] == Policy(POLICY).version
+    assert _artifact(graph)["policy_version"] == _version(Policy(POLICY))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from gatepost import (
     open_checkpointer,
     tool,
 )
+from gatepost.nodes.policy_sets import PolicySets
 from gatepost.state.approval import decision_of
 from gatepost.state.errors import AlreadyDecided, CallerMistake, InvalidDecision, RunOwned, UnknownEffect
 
@@ -417,7 +418,7 @@ def test_a_policy_that_changed_its_mind_does_not_make_a_call_unmade(build: Any, 
     hangs = Hangs(build, "retry")
     _cut_off(hangs.graph, shop.config(), hangs.inside)
     forbids = Policy('@id("no") forbid (principal, action == Action::"run", resource);')
-    object.__setattr__(hangs.graph.equipment, "policy", forbids)
+    object.__setattr__(hangs.graph.equipment, "policy", PolicySets(forbids))
     result = hangs.graph.invoke(None, shop.config())
     assert (result["status"], result["approval"].kind, len(hangs.calls)) == ("blocked", "doubt", 1)
     assert "but an earlier attempt was cut off" in result["approval"].reasons[0]

@@ -221,3 +221,45 @@ def test_what_was_judged_is_remembered_by_value_and_kind() -> None:
     policy = Policy('@id("whole") permit (principal, action, resource) when { context.args.n == 1 };')
     verdicts = [judge(policy, {"n": n}).verdict for n in (1, 1.0, 1, True)]
     assert verdicts == [RUN, ASK, RUN, ASK]
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+HOSTILE: list[Any] = [
+    pytest.param({"n": 2**63}, id="beyond Cedar's integers"),
+    pytest.param({"n": 2**4000}, id="a huge integer"),
+    pytest.param({"n": float("nan")}, id="not a number"),
+    pytest.param(_nested(200), id="nested deeper than Cedar reads"),
+    pytest.param(_nested(50_000), id="nested deeper than Python reads"),
+    pytest.param({"n": "\ud800"}, id="half a character"),
+    pytest.param({"n": b"bytes"}, id="no data"),
+    pytest.param({"n": object()}, id="no data at all"),
+]
+
+
+@pytest.mark.parametrize("args", HOSTILE)
+def test_what_cannot_even_be_asked_asks_a_person_whatever_is_permitted(args: dict[str, Any]) -> None:
+    found = judge(ALLOW, args)
+    assert found.verdict is ASK
+    assert "a policy could not be evaluated" in found.reasons[0]
+
+
+@pytest.mark.parametrize("value", [None, 0.00001, 1e300, float("inf"), [None], {"x": None}])
+@pytest.mark.parametrize("effect", ["permit", "forbid"])
+def test_a_policy_about_what_has_no_form_in_cedar_asks(value: Any, effect: str) -> None:
+    about = f'@id("p") {effect} (principal, action, resource) when {{ context.args.n == context.args.n }};'
+    if value == {"x": None}:
+        about = about.replace("context.args.n == context.args.n", "context.args.n.x == 1")
+    assert (
+        judge(ALLOW.replace("resource)", "resource) when { !(context.args has other) }") + about, {"n": value}).verdict
+        is ASK
+    )
+
+
+def test_a_person_who_cannot_be_asked_about_does_not_decide() -> None:
+    assert not decides(Policy(ALLOW), "\ud800", "eve", "acme")

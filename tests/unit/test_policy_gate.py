@@ -12,6 +12,7 @@ from gatepost import Condition, FixedPlan, Plan, Policy, Step, Workflow, ref, to
 from gatepost.checkpointing.session import RunRow, RunSession
 from gatepost.graph.routing import route
 from gatepost.nodes.policy_gate import policy_gate
+from gatepost.nodes.policy_sets import PolicySets
 from gatepost.nodes.visit import Equipment, Visit
 from gatepost.nodes.workflow import Catalog
 from gatepost.state.approval import ApprovalRequest
@@ -60,7 +61,7 @@ class Run:
             task="task",
             equipment=Equipment(
                 catalog=Catalog([workflow]),
-                policy=policy or Policy.default(),
+                policy=PolicySets(policy or Policy.default()),
                 ledger=nothing,
                 approvals=nothing,
                 breakers=nothing,

@@ -1,0 +1,67 @@
+"""The policy sets that have judged, kept by version.
+
+Invariant: the sets are written before a run is moved under them, and never changed: the version that
+stands on an approval can be shown as it was, whatever has become of the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from gatepost.checkpointing.pool import Pools
+from gatepost.checkpointing.queries import query
+from gatepost.state.errors import CallerMistake
+
+
+class PolicyVersions:
+    """The table of policy versions.
+
+    Args:
+        pools: connections.
+    """
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+        self._known: set[str] = set()
+
+    async def remember(self, version: str, sets: Sequence[Mapping[str, str]]) -> None:
+        """Write a version down, once.
+
+        Args:
+            version: of all sets together.
+            sets: layer, name, version and text of each.
+        """
+        if version in self._known:
+            return
+        async with self._pools.connection() as connection:
+            await connection.execute(query("policy.remember"), {"version": version, "sets": Jsonb(list(sets))})
+        self._known.add(version)
+
+    async def list(self, *, limit: int) -> list[dict[str, Any]]:
+        """What has judged here, the latest first."""
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query("policy.page"), {"limit": limit})).fetchall()
+
+    async def show(self, version: str) -> dict[str, Any]:
+        """One version.
+
+        Args:
+            version: may be abbreviated.
+
+        Raises:
+            CallerMistake: none, or several, begin so.
+        """
+        async with self._pools.connection() as connection:
+            rows = await (await connection.execute(query("policy.show"), {"prefix": version})).fetchall()
+        if len(rows) == 1:
+            return rows[0]
+        if rows:
+            raise CallerMistake(
+                f"several policy versions begin with {version!r}: {rows[0]['version']}, … Type more of it."
+            )
+        raise CallerMistake(
+            f"no policy of version {version!r} has judged here. `gatepost policy list` shows those that have."
+        )
