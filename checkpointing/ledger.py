@@ -164,22 +164,24 @@ class Ledger:
         async with self._pools.transaction() as connection:
             yield Transaction(connection, {"run_id": session.run.run_id, "epoch": session.epoch, "key": key})
 
-    async def clear(self, session: RunSession, key: str, failure: Failure, *, wait: timedelta) -> None:
-        """Write down that no attempt so far did anything, before a wait that may die, and how long it is.
+    async def pause(self, session: RunSession, key: str, failure: Failure, *, wait: timedelta, certain: bool) -> None:
+        """Write down, before a wait that may die, how long it is.
+
+        Args:
+            session: the held run.
+            key: of the effect.
+            failure: of the last attempt.
+            wait: until the next one.
+            certain: whether every attempt so far certainly did nothing.
 
         Raises:
             LostRun: another owner has the run.
         """
         session.check()
-        params = {
-            "run_id": session.run.run_id,
-            "key": key,
-            "epoch": session.epoch,
-            "failure": Json(failure.plain()),
-            "wait": wait,
-        }
+        under = {"run_id": session.run.run_id, "key": key, "epoch": session.epoch}
+        params = {**under, "failure": Json(failure.plain()), "wait": wait, "certain": certain}
         async with self._pools.connection() as connection:
-            await connection.execute(query("effect.clear"), params)
+            await connection.execute(query("effect.pause"), params)
 
     def finish(
         self,

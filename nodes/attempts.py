@@ -190,7 +190,7 @@ class Attempts:
     async def _wait_it_out(self) -> Outcome | None:
         """The rest of a wait that died with its process."""
         assert self._entry is not None
-        if not self._entry.cleared or self._entry.not_before is None:
+        if self._entry.not_before is None:
             return None
         left = (self._entry.not_before - self._now()).total_seconds()
         if left > LONGEST_PAUSE_SECONDS:
@@ -201,9 +201,10 @@ class Attempts:
 
     async def _next(self, pause: float, failure: Failure, *, here: bool) -> Outcome | None:
         """Wait, and announce the next attempt. What died in the wait leaves no doubt where there was none."""
-        if self._entry is not None and self._doubt is None:
-            wait = timedelta(seconds=pause)
-            await self._visit.equipment.ledger.clear(self._visit.session, self._entry.key, failure, wait=wait)
+        if self._entry is not None:
+            wait, certain = timedelta(seconds=pause), self._doubt is None
+            ledger = self._visit.equipment.ledger
+            await ledger.pause(self._visit.session, self._entry.key, failure, wait=wait, certain=certain)
         crash.here("pause")
         if not here:
             return self._later(pause, failure)

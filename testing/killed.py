@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from langgraph.types import Command
 
 from gatepost.checkpointing.open import open_checkpointer
@@ -37,6 +37,7 @@ from gatepost.state import crash
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.status import RUN_FINAL, EffectState, RunStatus
 from gatepost.testing.database import DatabaseClock
+from gatepost.testing.forks import forked, side_by_side
 
 if TYPE_CHECKING:
     from gatepost.graph.compiled import GatepostGraph
@@ -84,24 +85,28 @@ class Killed:
     """Why it could not go on, if it could not."""
 
 
-def kill_everywhere(script: Script, *, folder: Path | None = None, timeout: float = 600) -> list[Killed]:
-    """Run the script once for each instant, in processes of their own, and say what became of each run.
+def kill_everywhere(*scripts: Script, folder: Path | None = None, timeout: float = 600) -> list[Killed]:
+    """Run a script once for each instant, in processes of their own, and say what became of each run.
 
     Args:
-        script: what is run.
+        scripts: what is run; several of them at the same time, on one database. Their prefixes tell their runs apart.
         folder: where the processes work, and from where they import; by default here.
         timeout: seconds for all of it.
 
     Raises:
+        ValueError: several scripts have one prefix, or several databases.
         CalledProcessError: the processes could not be started; their own words are on stderr.
     """
+    databases = {script.database for script in scripts}
+    if len(databases) != 1 or len({script.prefix for script in scripts}) < len(scripts):
+        raise ValueError("scripts that are run together have one database, and each a prefix= of its own.")
     here = str(folder or Path.cwd())
     path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
         [sys.executable, "-m", "gatepost.testing.killed"],
-        input=json.dumps(asdict(script)),
+        input=json.dumps([asdict(script) for script in scripts]),
         cwd=here,
-        env={**os.environ, "PYTHONPATH": path, "GATEPOST_DATABASE_URL": script.database},
+        env={**os.environ, "PYTHONPATH": path, "GATEPOST_DATABASE_URL": databases.pop()},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -148,8 +153,13 @@ def _harm(one: Killed, booked: Callable[[str], int] | None) -> Iterable[str]:
 
 def main() -> None:
     """Run what is described on standard input; one line of JSON for each run."""
-    script = Script(**json.load(sys.stdin))
-    work = _Work(script)
+    works = [_Work(Script(**script)) for script in json.load(sys.stdin)]
+    anyio.run(anyio.sleep, 0)  # imports what every fork would import anew
+    side_by_side([partial(_kill_and_finish, work) for work in works])
+
+
+def _kill_and_finish(work: _Work) -> None:
+    script = work.script
     clock = DatabaseClock(script.database)
     passed = work.left_alone()
     instants = list(script.instants) or numbered(passed)
@@ -163,7 +173,7 @@ class _Work:
     """What a fork does. The parent imports, and nothing else."""
 
     def __init__(self, script: Script) -> None:
-        self._script = script
+        self.script = script
         self._workflows = _workflows(script.workflow)
         self._policy = Policy(script.policy) if script.policy else None
         self._answer: Callable[[ApprovalRequest], Any] = (
@@ -177,7 +187,7 @@ class _Work:
         def work() -> None:
             fate = crash.Fate(passed=[])
             crash.meet(fate)
-            self._drive(self._graph(), self._script.prefix)
+            self._drive(self._graph(), self.script.prefix)
             os.write(writer, json.dumps(fate.passed).encode())
 
         forked(work)
@@ -199,7 +209,7 @@ class _Work:
 
         def work() -> None:
             graph = self._graph()
-            for run, instant in {self._script.prefix: "", **runs}.items():
+            for run, instant in {self.script.prefix: "", **runs}.items():
                 told = self._told(graph, run, instant, killed=run in killed)
                 sys.stdout.write(json.dumps(asdict(told)) + "\n")
                 sys.stdout.flush()
@@ -207,7 +217,7 @@ class _Work:
         forked(work)
 
     def _graph(self) -> GatepostGraph:
-        checkpointer = open_checkpointer(self._script.database, lease=Lease(ttl=TTL), migrate=False)
+        checkpointer = open_checkpointer(self.script.database, lease=Lease(ttl=TTL), migrate=False)
         return build_graph(self._workflows, checkpointer, policy=self._policy)
 
     def _told(self, graph: GatepostGraph, run: str, instant: str, *, killed: bool) -> Killed:
@@ -231,7 +241,7 @@ class _Work:
         """Start the run, or go on with it, and answer what is asked, as far as it is answered."""
         config: Any = {"configurable": {"thread_id": run}}
         asked: list[str] = []
-        result = graph.invoke({"goal": self._script.goal, "input": dict(self._script.input)}, config)
+        result = graph.invoke({"goal": self.script.goal, "input": dict(self.script.input)}, config)
         while (question := result["approval"]) is not None and (answer := self._answer(question)) is not None:
             asked.append(question.kind if question.purpose == "run" else f"undo {question.kind}")
             result = graph.invoke(Command(resume=answer), config)
@@ -269,23 +279,6 @@ def _workflows(named: str) -> list[Workflow]:
 def _imported(named: str) -> Any:
     module, _, attribute = named.partition(":")
     return getattr(import_module(module), attribute)
-
-
-def forked(work: Callable[[], None], *, may_die: bool = False) -> int:
-    """Do it in a fork; its exit status, minus the signal where one killed it."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001 (a fork must not go on as its parent)
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status != 0 and not (may_die and status == -signal.SIGKILL):
-        sys.exit(f"a process ended with {status}")
-    return status
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypedDict, cast
 
@@ -24,7 +25,8 @@ from tests.acceptance.crash_workflows import send
 from gatepost import EffectContext
 from gatepost.state import crash
 from gatepost.state.crash import here
-from gatepost.testing.killed import forked, numbered
+from gatepost.testing.forks import forked, side_by_side
+from gatepost.testing.killed import numbered
 
 DATABASE = "GATEPOST_DATABASE_URL"
 
@@ -48,7 +50,7 @@ class Saver(PostgresSaver):
         return stored
 
 
-def main(kind: str) -> None:
+def _kill_and_finish(kind: str) -> None:
     passed: list[str] = []
     reader, writer = os.pipe()
 
@@ -60,13 +62,20 @@ def main(kind: str) -> None:
 
     forked(left_alone)
     os.close(writer)
-    with os.fdopen(reader) as told:
-        instants = numbered(json.loads(told.read()))
-    for number, instant in enumerate(instants):
-        thread = f"stock-{kind}-{number}"
-        forked(lambda: _die(kind, thread, instant), may_die=True)  # noqa: B023 (done before the next one)
-        forked(lambda: _drive(kind, thread))  # noqa: B023
-        print(json.dumps({"instant": instant, "references": [f"{thread}:charge", f"{thread}:refund"]}), flush=True)
+    with os.fdopen(reader) as lines:
+        instants = numbered(json.loads(lines.read()))
+    threads = {f"stock-{kind}-{number}": instant for number, instant in enumerate(instants)}
+    for thread, instant in threads.items():
+        forked(partial(_die, kind, thread, instant), may_die=True)
+    forked(partial(_finish, kind, threads))
+    for thread, instant in threads.items():
+        told = {"kind": kind, "instant": instant, "references": [f"{thread}:charge", f"{thread}:refund"]}
+        print(json.dumps(told))
+
+
+def _finish(kind: str, threads: Iterable[str]) -> None:
+    for thread in threads:
+        _drive(kind, thread)
 
 
 def _die(kind: str, thread: str, instant: str) -> None:
@@ -125,4 +134,4 @@ def _act(kind: str, reference: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    side_by_side([partial(_kill_and_finish, kind) for kind in sys.argv[1:]])

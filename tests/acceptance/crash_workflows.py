@@ -19,13 +19,15 @@ URL = "CRASH_PROVIDER"
 SETTLE = timedelta(seconds=5)
 LATER = timedelta(seconds=60)
 """When the runs are gone on with: late enough for a look-up to be believed."""
+CLIENT = httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+"""Made once, in the process that all others are forks of; it keeps no connection that two of them could share."""
 
 
 def send(ctx: EffectContext, *, key: str | None) -> str:
     """Ask the provider to act; the instants of the call are those of the process that makes it."""
     here("provider.before")
     headers = {} if key is None else {"Idempotency-Key": key}
-    answer = httpx.post(f"{os.environ[URL]}/act", params={"ref": ctx.idempotency_key}, headers=headers)
+    answer = CLIENT.post(f"{os.environ[URL]}/act", params={"ref": ctx.idempotency_key}, headers=headers)
     here("provider.after")
     return str(answer.raise_for_status().json()["receipt"])
 
@@ -37,7 +39,7 @@ def find(ctx: EffectContext, cents: int) -> str | None:
 
 def found(reference: str) -> str | None:
     """What the provider knows under a reference."""
-    answer = httpx.get(f"{os.environ[URL]}/found", params={"ref": reference})
+    answer = CLIENT.get(f"{os.environ[URL]}/found", params={"ref": reference})
     return None if answer.status_code == httpx.codes.NOT_FOUND else str(answer.json()["receipt"])
 
 

@@ -10,8 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,11 +57,6 @@ def _shop(databases: Databases, url: str) -> Iterator[Database]:
         yield database
 
 
-def _two_at_once(work: Callable[[str], list[Fate]]) -> list[Fate]:
-    with ThreadPoolExecutor(2) as pool:
-        return [fate for found in pool.map(work, KINDS) for fate in found]
-
-
 @pytest.fixture(scope="module")
 def provider() -> Iterator[tuple[Provider, str]]:
     with providing() as found:
@@ -73,45 +67,38 @@ def provider() -> Iterator[tuple[Provider, str]]:
 def ours(gatepost_databases: Databases, provider: tuple[Provider, str]) -> Iterator[list[Fate]]:
     """Every instant of a run of ours, for every kind."""
     with _shop(gatepost_databases, provider[1]) as database:
-
-        def kill(kind: str) -> list[Fate]:
-            script = Script(
-                f"{MODULE}:WORKFLOWS",
-                goal=kind,
-                database=database.url,
-                answer=f"{MODULE}:answer",
-                prefix=kind,
-                later=LATER.total_seconds(),
-            )
-            killed = kill_everywhere(script, folder=ROOT)
-            books = Books(provider[0], database)
-            assert_survived(killed, booked=books.count)
-            return [Fate(kind, one.instant, _verdict(one, books)) for one in killed if one.instant]
-
-        yield _two_at_once(kill)
+        more: dict[str, Any] = {"answer": f"{MODULE}:answer", "later": LATER.total_seconds()}
+        scripts = [
+            Script(f"{MODULE}:WORKFLOWS", goal=kind, prefix=kind, database=database.url, **more) for kind in KINDS
+        ]
+        killed = kill_everywhere(*scripts, folder=ROOT)
+        books = Books(provider[0], database)
+        assert_survived(killed, booked=books.count)
+        yield [Fate(_kind(one), one.instant, _verdict(one, books)) for one in killed if one.instant]
 
 
 @pytest.fixture(scope="module")
 def stock(gatepost_databases: Databases, provider: tuple[Provider, str]) -> Iterator[list[Fate]]:
     """The same for stock LangGraph."""
     with _shop(gatepost_databases, provider[1]) as database:
+        told = subprocess.run(
+            [sys.executable, "-m", "tests.acceptance.crash_stock", *KINDS],
+            cwd=ROOT,
+            env={**os.environ, "GATEPOST_DATABASE_URL": database.url},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        lines = [json.loads(line) for line in told.stdout.splitlines()]
+        books = Books(provider[0], database)
+        yield [
+            _stock_fate(line["kind"], line["instant"], [books.count(one) for one in line["references"]])
+            for line in lines
+        ]
 
-        def kill(kind: str) -> list[Fate]:
-            told = subprocess.run(
-                [sys.executable, "-m", "tests.acceptance.crash_stock", kind],
-                cwd=ROOT,
-                env={**os.environ, "GATEPOST_DATABASE_URL": database.url},
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-            lines = [json.loads(line) for line in told.stdout.splitlines()]
-            books = Books(provider[0], database)
-            return [
-                _stock_fate(kind, line["instant"], [books.count(one) for one in line["references"]]) for line in lines
-            ]
 
-        yield _two_at_once(kill)
+def _kind(one: Killed) -> str:
+    return one.run.partition("-")[0]
 
 
 def _verdict(one: Killed, books: Books) -> str:

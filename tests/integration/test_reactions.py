@@ -216,35 +216,38 @@ def test_a_class_may_fail_at_once_that_would_be_tried_again(bank: Bank, shop: An
 # attempts and time
 
 
-def _cleared(owner: Any) -> threading.Event:
-    """The fact that an attempt is known to have done nothing, and another one is waited for."""
+def _waiting(owner: Any, *, seconds: float) -> threading.Event:
+    """The fact that the next attempt is at least so far off."""
     waits = threading.Event()
 
     def watch() -> None:
-        owner.wait_for("SELECT FROM gatepost.effect WHERE cleared")
+        owner.wait_for(f"SELECT FROM gatepost.effect WHERE not_before > gatepost.now() + interval '{seconds} seconds'")
         waits.set()
 
     threading.Thread(target=watch).start()
     return waits
 
 
-def test_a_crash_does_not_shorten_a_wait(gatepost_graph: Any, gatepost_database: Any, lone_owner: Any) -> None:
+@pytest.mark.parametrize("before", [[], [TimeoutError()]], ids=["certain", "after a call whose end nobody saw"])
+def test_a_crash_does_not_shorten_a_wait(
+    gatepost_graph: Any, gatepost_database: Any, lone_owner: Any, before: list[Exception]
+) -> None:
     """The provider asked for half a minute; whoever goes on asks it not a second earlier."""
     bank = Bank(gatepost_graph)
-    bank.ends = [NotDone("slowly", retry_after=timedelta(seconds=30))]
-    graph = bank.graph(retry=Retry(attempts=2))
+    bank.ends = [*before, NotDone("slowly", retry_after=timedelta(seconds=30))]
+    graph = bank.graph(retry=Retry(attempts=2 + len(before), first=QUICK))
     config: Any = {"configurable": {"thread_id": "r1"}}
-    bank.cut_off(graph, config, _cleared(lone_owner))
+    bank.cut_off(graph, config, _waiting(lone_owner, seconds=20))
     gatepost_database.clock.shift(timedelta(seconds=29))
 
     async def go_on() -> Any:
         running = asyncio.ensure_future(graph.ainvoke(None, config))
         await asyncio.wait({running}, timeout=0.2)
-        assert len(bank.keys) == 1
+        assert len(bank.keys) == len(before) + 1
         return await running
 
     assert asyncio.run(go_on())["status"] == "succeeded"
-    assert len(bank.keys) == 2
+    assert len(bank.keys) == len(before) + 2
 
 
 @pytest.mark.parametrize("on_doubt", ["ask", "retry"])
@@ -255,9 +258,8 @@ def test_a_crash_in_a_pause_forgets_no_attempt_and_leaves_no_doubt(
     bank.ends = [NotDone("busy", again=True) for _ in range(3)]
     pause = timedelta(seconds=30)
     config: Any = {"configurable": {"thread_id": "r1"}}
-    bank.cut_off(
-        bank.graph(on_doubt=on_doubt, retry=Retry(attempts=3, first=pause, longest=pause)), config, _cleared(lone_owner)
-    )
+    graph = bank.graph(on_doubt=on_doubt, retry=Retry(attempts=3, first=pause, longest=pause))
+    bank.cut_off(graph, config, _waiting(lone_owner, seconds=10))
     gatepost_database.clock.shift(pause)
     graph = bank.graph(on_doubt=on_doubt, retry=Retry(attempts=3, first=QUICK))
     result = graph.invoke(None, config)

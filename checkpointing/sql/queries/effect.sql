@@ -15,15 +15,16 @@ RETURNING *, (xmax = 0) AS fresh, CASE WHEN xmax = 0 THEN intended_at ELSE gatep
 -- Another attempt under the same key, within the time for which the provider remembers it.
 WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
 UPDATE gatepost.effect SET attempts = attempts + 1, attempted_at = gatepost.now(), cleared = false,
-    epoch = %(epoch)s FROM fence
+    not_before = NULL, epoch = %(epoch)s FROM fence
 WHERE key = %(key)s AND state = 'intended'
   AND (%(within)s::interval IS NULL OR gatepost.now() < intended_at + %(within)s::interval)
 RETURNING gatepost.effect.*, false AS fresh, gatepost.now() AS now;
 
--- name: clear
--- Every attempt so far certainly did nothing; the next one is announced when it is made.
+-- name: pause
+-- The next attempt is not made before its time, and announced when it is made; whether all so far certainly did nothing.
 WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
-UPDATE gatepost.effect SET cleared = true, failure = %(failure)s, not_before = gatepost.now() + %(wait)s, epoch = %(epoch)s FROM fence
+UPDATE gatepost.effect SET cleared = %(certain)s, failure = %(failure)s, not_before = gatepost.now() + %(wait)s,
+    epoch = %(epoch)s FROM fence
 WHERE key = %(key)s AND state = 'intended';
 
 -- name: succeed
