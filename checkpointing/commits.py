@@ -98,9 +98,11 @@ class Commits:
         try:
             async with self._pools.connection() as connection:
                 moment = await _commit(connection, supersteps)
-        except (LostRun, Error) as error:
+        except (LostRun, DatabaseUnavailable, Error) as error:
             if len(supersteps) == 1:
                 return [error]
+            if isinstance(error, DatabaseUnavailable) and error.passing:
+                raise  # nobody knows whether they were committed: each looks for itself
             return [given for one in supersteps for given in await self._send([one])]
         return [moment] * len(supersteps)
 

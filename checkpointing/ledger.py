@@ -24,7 +24,7 @@ from gatepost.checkpointing.session import RunSession
 from gatepost.checkpointing.together import Together
 from gatepost.state import crash
 from gatepost.state.effect import EffectClass, OnDoubt
-from gatepost.state.errors import InvalidValue, LostRun, UnknownEffect
+from gatepost.state.errors import DatabaseUnavailable, InvalidValue, LostRun, UnknownEffect
 from gatepost.state.ids import EffectKey
 from gatepost.state.status import EFFECT_TRANSITIONS, EffectState, advance
 from gatepost.state.step import Failure
@@ -122,9 +122,11 @@ class Ledger:
         try:
             async with self._pools.connection() as connection:
                 found = await (await connection.execute(query("effect.intend"), params)).fetchall()
-        except (LostRun, Error) as error:
+        except (LostRun, DatabaseUnavailable, Error) as error:
             if len(rows) == 1:
                 return [error]
+            if isinstance(error, DatabaseUnavailable) and error.passing:
+                raise  # nobody knows whether they were written, and written twice they would look like a call cut off
             return [given for row in rows for given in await self._intend([row])]
         entries = {row["key"]: _entry(row) for row in found}
         return [entries[row["key"]] for row in rows]

@@ -1,8 +1,9 @@
 """Doing together what several runs of a process ask for at about the same time.
 
-Invariant: whoever asks while nothing is under way is served at once and alone; whoever asks meanwhile
-is served with all the others that did, in one go, when that has come back. No timer: one run alone
-never waits, and the more runs there are, the more go together. (Group commit, as databases do it.)
+Invariant: whoever asks while nothing is under way is served at once, with those who ask in the same turns of
+the event loop; whoever asks meanwhile is served with all the others that did, in one go, when that has come
+back. No timer: one run alone never waits, and the more runs there are, the more go together. (Group commit,
+as databases do it.)
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ Given = TypeVar("Given")
 
 MOST = 64
 """Served in one go."""
+TURNS = 4
+"""Turns of the event loop for which the first of several waits for the others. Runs that were served together come
+again within few turns: one alone was served by itself otherwise, and the others after it."""
 
 
 class _Line(Generic[Asked, Given]):
@@ -25,6 +29,8 @@ class _Line(Generic[Asked, Given]):
     def __init__(self) -> None:
         self.waiting: list[tuple[Asked, asyncio.Future[Given]]] = []
         self.busy = False
+        self.company = False
+        """Whether several were served the last time: then others are about to come again."""
         self.server: asyncio.Task[None] | None = None
 
 
@@ -51,18 +57,25 @@ class Together(Generic[Asked, Given]):
             return await self._in_line(line, item, loop.create_future())
         line.busy = True
         try:
-            (given,) = await self._serve([item])
+            for _ in range(TURNS if line.company else 1):
+                await asyncio.sleep(0)
+            if not line.waiting:
+                line.company = False
+                return _given(*await self._serve([item]))
         finally:
-            line.busy = bool(line.waiting)
-            if line.waiting:
-                line.server = loop.create_task(self._drain(line))
-        if isinstance(given, Exception):
-            raise given
-        return given
+            self._next(line)
+        return await self._in_line(line, item, loop.create_future(), at=0)
 
-    async def _in_line(self, line: _Line[Asked, Given], item: Asked, given: asyncio.Future[Given]) -> Given:
+    def _next(self, line: _Line[Asked, Given]) -> None:
+        line.busy = bool(line.waiting)
+        if line.waiting:
+            line.server = asyncio.get_running_loop().create_task(self._drain(line))
+
+    async def _in_line(
+        self, line: _Line[Asked, Given], item: Asked, given: asyncio.Future[Given], *, at: int | None = None
+    ) -> Given:
         entry = (item, given)
-        line.waiting.append(entry)
+        line.waiting.insert(len(line.waiting) if at is None else at, entry)
         try:
             return await asyncio.shield(given)
         except asyncio.CancelledError:
@@ -78,9 +91,10 @@ class Together(Generic[Asked, Given]):
         try:
             while line.waiting:
                 entries, line.waiting = line.waiting[:MOST], line.waiting[MOST:]
+                line.company = len(entries) > 1
                 await self._serve_all(entries)
         finally:
-            line.busy = False
+            line.busy, line.server = False, None  # a task holds its loop, and would keep it for ever
             for _, given in line.waiting:  # the loop ends
                 given.cancel()
 
@@ -100,3 +114,9 @@ class Together(Generic[Asked, Given]):
                 given.set_exception(result)
             else:
                 given.set_result(result)
+
+
+def _given(result: Given | Exception) -> Given:
+    if isinstance(result, Exception):
+        raise result
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -84,3 +85,22 @@ def test_a_superstep_that_cannot_be_written_fails_alone(chorus: Chorus, lone_own
     found = asyncio.run(chorus.perform())
     assert isinstance(found.pop(2), psycopg.errors.UniqueViolation)
     assert found == ["succeeded"] * (RUNS - 1)
+
+
+@pytest.mark.parametrize("table", ["supersteps", "intents"])
+def test_what_is_too_much_together_is_done_one_by_one(
+    chorus: Chorus, lone_owner: Any, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    execute = psycopg.AsyncConnection.execute
+    refused: list[int] = []
+
+    async def narrow(connection: Any, statement: Any, params: Any = None, **options: Any) -> Any:
+        if isinstance(params, dict) and table in params and (size := len(json.loads(params[table]))) > 1:
+            refused.append(size)
+            raise psycopg.errors.ProgramLimitExceeded("too much")
+        return await execute(connection, statement, params, **options)
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "execute", narrow)
+    assert asyncio.run(chorus.perform()) == ["succeeded"] * RUNS
+    assert refused
+    assert lone_owner.rows(STATES) == [{"run_id": f"r{n}", "state": "succeeded", "n": 1} for n in range(RUNS)]

@@ -40,22 +40,49 @@ class Counter:
     def ask(self, *items: int) -> list[asyncio.Task[str]]:
         return [asyncio.create_task(self.together.ask(item)) for item in items]
 
+    async def ask_one_first(self, *items: int) -> list[asyncio.Task[str]]:
+        """The first is being served when the others come."""
+        first = self.ask(items[0])
+        await settle()
+        others = self.ask(*items[1:])
+        await settle()
+        return first + others
+
 
 async def settle() -> None:
-    for _ in range(5):
+    for _ in range(10):
         await asyncio.sleep(0)
 
 
 async def test_who_comes_while_one_is_served_goes_with_the_others() -> None:
     counter = Counter()
-    tasks = counter.ask(0, 2, 4, 6)
-    await settle()
+    tasks = await counter.ask_one_first(0, 2, 4, 6)
     assert counter.served == [[0]]
     counter.go()
     assert await asyncio.gather(*tasks) == ["0", "2", "4", "6"]
     assert counter.served == [[0], [2, 4, 6]]
     assert await counter.together.ask(8) == "8"
     assert counter.served[-1] == [8]
+
+
+async def test_who_comes_in_the_same_turn_goes_together_in_the_order_of_coming() -> None:
+    counter = Counter()
+    tasks = counter.ask(0, 2, 4)
+    await settle()
+    counter.go()
+    assert await asyncio.gather(*tasks) == ["0", "2", "4"]
+    assert counter.served == [[0, 2, 4]]
+
+
+async def test_the_first_of_several_gives_up_before_anybody_is_served() -> None:
+    counter = Counter()
+    first, second, third = counter.ask(0, 2, 4)
+    await asyncio.sleep(0)
+    first.cancel()
+    counter.go()
+    assert (await second, await third) == ("2", "4")
+    assert first.cancelled()
+    assert counter.served == [[2, 4]]
 
 
 async def test_each_gets_its_own_end() -> None:
@@ -72,8 +99,7 @@ async def test_each_gets_its_own_end() -> None:
 
 async def test_what_ends_all_is_raised_for_all_of_them_and_the_line_goes_on() -> None:
     counter = Counter()
-    tasks = counter.ask(0, 2, 13)
-    await settle()
+    tasks = await counter.ask_one_first(0, 2, 13)
     counter.go()
     found = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(one) for one in found] == [str, ConnectionError, ConnectionError]
@@ -84,8 +110,7 @@ async def test_what_ends_all_is_raised_for_all_of_them_and_the_line_goes_on() ->
 
 async def test_who_gives_up_in_line_is_not_served_and_holds_nobody_up() -> None:
     counter = Counter()
-    first, second, third = counter.ask(0, 2, 4)
-    await settle()
+    first, second, third = await counter.ask_one_first(0, 2, 4)
     second.cancel()
     await settle()
     counter.go()
@@ -96,8 +121,7 @@ async def test_who_gives_up_in_line_is_not_served_and_holds_nobody_up() -> None:
 
 async def test_who_gives_up_later_waits_for_the_end() -> None:
     counter = Counter()
-    first, second, third = counter.ask(0, 2, 4)
-    await settle()
+    first, second, third = await counter.ask_one_first(0, 2, 4)
     counter.go(1)
     await first
     await settle()
@@ -113,8 +137,7 @@ async def test_who_gives_up_later_waits_for_the_end() -> None:
 
 async def test_the_first_one_is_cut_off_and_the_others_are_served() -> None:
     counter = Counter()
-    first, second = counter.ask(0, 2)
-    await settle()
+    first, second = await counter.ask_one_first(0, 2)
     first.cancel()
     counter.go()
     assert await second == "2"
