@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import rows as known
-from bench.checks import checks
+from bench.checks import checks, promises
 from bench.crew import Broken
-from bench.curve import show_growth, write_growth
+from bench.curve import plot, show_growth, write_growth
 from bench.figures import Result
 from bench.growth import FEW, SIZES, grow
 from bench.measure import FEW_STEPS, STEPS, Say, Size, Stand, measure
+from bench.paper import put
 from bench.profile import watcher
 from bench.server import Server, compiler, named_server, private_server
 from bench.table import markdown, numbers, show
@@ -34,6 +35,8 @@ from bench.where import LOGGING, show_clients, show_server
 OUT = Path(__file__).with_name("out")
 WIDTH = 190
 SECONDS_BETWEEN_LINES = 10
+BUSY_BEFORE = os.getloadavg()[0]
+"""Of the machine, by others: above a half or so, times are those of a busy machine."""
 PROFILED_STEPS = 3200
 """Of all runs together."""
 UNITS = {"us": 1, "µs": 1, "ms": 1000, "s": 1_000_000}
@@ -74,6 +77,9 @@ def main(
         bool, typer.Option(help="No table: one long run of 100, 1,000 and 10,000 steps, drawn as a plot as well.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Where the results are written.")] = OUT,
+    into: Annotated[
+        Path | None, typer.Option(help="Put them into this page as well, such as docs/performance.md.")
+    ] = None,
 ) -> None:
     """See HELP."""
     console = Console(width=None if Console().is_terminal else WIDTH)
@@ -90,7 +96,7 @@ def main(
         _profile(chosen, size, console)
         return
     if growth:
-        _growth(FEW if quick else SIZES, database, out, console)
+        _growth(FEW if quick else SIZES, database, out, into, console)
         return
     results = []
     for delay in _delays(slow_fsync, console):
@@ -98,6 +104,9 @@ def main(
             results.append(measure(stand, chosen, size, disk=_disk(server, delay), say=say))
         show(results[-1], console)
     _write(results, out)
+    if into is not None:
+        put(into, "table", "\n".join(markdown(result) for result in results))
+        put(into, "promises", "\n".join(promises(result) for result in results))
     if check and False in {_kept(result, console) for result in results}:
         raise typer.Exit(1)
 
@@ -115,11 +124,14 @@ def _profile(rows: Sequence[known.Row], size: Size, console: Console) -> None:
             show_server(stand, row, runs, steps // 4, console)
 
 
-def _growth(sizes: Sequence[int], database: str, out: Path, console: Console) -> None:
+def _growth(sizes: Sequence[int], database: str, out: Path, into: Path | None, console: Console) -> None:
     with _told(console) as say, _server(database, None) as server:
         found, disk = grow(server, sizes, say=say), _disk(server, None)
     show_growth(found, disk, console)
     write_growth(found, disk, out)
+    if into is not None:
+        put(into, "growth", (out / "growth.md").read_text())
+        plot(found, into.with_name("growth.svg"))
 
 
 def _numbers(text: str) -> list[int]:
@@ -157,7 +169,8 @@ def _server(database: str, delay: timedelta | None) -> Iterator[Server]:
 def _disk(server: Server, delay: timedelta | None) -> str:
     slowed = "" if delay is None else f", every flush {delay / timedelta(milliseconds=1):g} ms slower"
     settings = ", ".join(f"{name} {server.setting(name)}" for name in ("fsync", "synchronous_commit"))
-    return f"PostgreSQL {server.setting('server_version')}, {settings}{slowed}, {os.cpu_count()} CPUs"
+    machine = f"{os.cpu_count()} CPUs, load {BUSY_BEFORE:.1f} before"
+    return f"PostgreSQL {server.setting('server_version')}, {settings}{slowed}, {machine}"
 
 
 @contextmanager

@@ -46,6 +46,16 @@ def checks(result: Result) -> Iterator[Check]:
         yield _judged(result, _effect_commits(result, runs), runs)
 
 
+def promises(result: Result) -> str:
+    """Every line as a Markdown table."""
+    head = ["| | | promised | measured |", "| --- | --- | --- | --- |"]
+    lines = [
+        f"| {'kept' if line.passed else 'not kept'} | {line.what} | {line.limit} | {line.found} |"
+        for line in checks(result)
+    ]
+    return f"{result.disk}\n\n" + "\n".join(head + lines) + "\n"
+
+
 def _time(result: Result, what: str, row: str, than: str, runs: int, *, most: float) -> Check:
     limit = f"at most {most} × {than}"
     return _compared(result, what, row, than, runs, limit, lambda mine, theirs: (ratio(mine, theirs), most, True))

@@ -65,11 +65,13 @@ def plot(found: Sequence[Grown], file: Path) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     figure, panels = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-    for panel, (name, value) in zip(panels, PANELS, strict=True):
+    for panel, (name, scale, value) in zip(panels, PANELS, strict=True):
         for title in dict.fromkeys(one.title for one in found):
             points = [one for one in found if one.title == title]
             panel.plot([one.steps for one in points], [value(one) for one in points], marker="o", label=title)
-        panel.set(xscale="log", yscale="log", xlabel="steps of the run", title=name)
+        panel.set(xscale="log", yscale=scale, xlabel="steps of the run", title=name)
+        if scale == "linear":
+            panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
@@ -78,7 +80,7 @@ def plot(found: Sequence[Grown], file: Path) -> None:
 
 
 PANELS = (
-    ("table bytes per step", lambda one: one.table_bytes),
-    ("ms per step", lambda one: 1000 * one.seconds / one.steps),
-    ("peak memory, MB", lambda one: one.peak_bytes / MEGA),
+    ("table bytes per step", "log", lambda one: one.table_bytes),
+    ("ms per step", "linear", lambda one: 1000 * one.seconds / one.steps),
+    ("peak memory, MB", "linear", lambda one: one.peak_bytes / MEGA),
 )
