@@ -63,8 +63,11 @@ class History:
 
     async def step_changes(self, run_id: str, *, after: int, until: int) -> list[StepChange]:
         """What became of steps in the transitions `after < seq <= until`, in order."""
-        rows = await self._rows("history.step_changes", run_id=run_id, after=after, until=until)
-        return [_change(row) for row in rows]
+        return [_change(row) for row in await self.step_rows(run_id, after=after, until=until)]
+
+    async def step_rows(self, run_id: str, *, after: int, until: int) -> list[dict[str, Any]]:
+        """As `step_changes`, as the rows are: `seq, step_id, status, at, record`."""
+        return await self._rows("history.step_changes", run_id=run_id, after=after, until=until)
 
     async def transitions(self, run_id: str, *, after: int = -1, limit: int = 200) -> list[dict[str, Any]]:
         """A page of transitions in order, by keyset: pass the last `seq` as `after` for the next page."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from gatepost.checkpointing.history import History, StepChange
+from gatepost.checkpointing.history import History
 from gatepost.graph import view
-from gatepost.state.board import pending, shown
+from gatepost.state.board import pending
 
 
 class Rewind:
@@ -28,8 +28,8 @@ class Rewind:
         self._history = history
         self._seq: int | None = None
         """As of which transition `_steps` is."""
-        self._ahead: list[StepChange] = []
-        """What happened up to `_seq`, the last on top."""
+        self._changed: list[tuple[int, str]] = []
+        """What happened up to `_seq`, the last on top: when, and to which step."""
         self._records: dict[str, list[dict[str, JsonValue]]] = {}
         """Of each step up to `_seq`, the last on top."""
         self._steps: dict[str, dict[str, JsonValue]] = {}
@@ -51,16 +51,18 @@ class Rewind:
         return view.put_together(values, plain, {**planned, **self._steps})
 
     async def _read(self, run_id: str, seq: int) -> None:
-        self._ahead = await self._history.step_changes(run_id, after=-1, until=seq)
+        """Records are shown as they are stored: they were validated when they were written."""
+        rows = await self._history.step_rows(run_id, after=-1, until=seq)
+        self._changed = [(row["seq"], row["step_id"]) for row in rows]
         self._records, self._seq = {}, seq
-        for change in self._ahead:
-            record = change.record
-            self._records.setdefault(record.step, []).append(shown(record))
+        for row in rows:
+            shown = {**row["record"], "status": row["status"]}
+            self._records.setdefault(row["step_id"], []).append(shown)
         self._steps = {step: records[-1] for step, records in self._records.items()}
 
     def _go_back(self, seq: int) -> None:
-        while self._ahead and self._ahead[-1].seq > seq:
-            step = self._ahead.pop().record.step
+        while self._changed and self._changed[-1][0] > seq:
+            _, step = self._changed.pop()
             self._records[step].pop()
             if records := self._records[step]:
                 self._steps[step] = records[-1]
