@@ -60,6 +60,8 @@ def _signal(answer: Standing) -> dict[str, Any]:
         "about": answer.request.kind,
         "purpose": answer.request.purpose,
         "effect_key": answer.request.effect_key,
+        "digest": answer.request.digest,
+        "undo": answer.request.undo,
         "step": answer.step,
         "status": answer.status.value,
         "timed_out": answer.timed_out,
