@@ -68,7 +68,7 @@ class Hearing(Judging):
             self.frontier.pop(step_id, None)
             self._replan("approval", decision.by, decision.comment)
         else:
-            self._release(record, decision, asked=signal.get("args"))
+            self._release(record, decision, signal)
 
     def _hear_silence(self, record: StepRecord, signal: Mapping[str, Any]) -> None:
         """Nobody answered in the time that the gate gives, and there is nobody left to ask: that is a no."""
@@ -81,7 +81,7 @@ class Hearing(Judging):
             self.frontier.pop(record.step, None)
             self._end(RunStatus.REJECTED, f"{record.step}: {why}")
 
-    def _release(self, record: StepRecord, decision: Decision, *, asked: Mapping[str, Any] | None) -> None:
+    def _release(self, record: StepRecord, decision: Decision, signal: Mapping[str, Any]) -> None:
         """An approved or edited step runs, unless the run has ended or the policy now forbids it.
 
         It runs with the arguments that the person saw: a later version of the tool fills nothing into them.
@@ -93,9 +93,15 @@ class Hearing(Judging):
             return
         step = self.visit.board.step(step_id)
         tool = self.visit.tool(step.tool)
-        args = self._arguments(record, step, tool, edited=decision.args, asked=asked)
+        args = self._arguments(record, step, tool, edited=decision.args, asked=signal.get("args"))
         if args is None:
             return
+        if decision.type == "approve" and "digest" in signal:
+            digest = self.visit.digest(step, tool, args, undo=signal["undo"])
+            if digest != signal["digest"]:  # another release asked, whose tool took something else
+                self._note(record.to(StepStatus.PENDING, approval=None, reason="it would do something else by now"))
+                self.frontier.pop(step_id, None)
+                return
         judgement = self.judged(step, tool, args)
         if judgement.verdict is Verdict.FORBID:
             self._forbid(record, judgement)
@@ -220,8 +226,9 @@ class Hearing(Judging):
     def _try_anew(self, record: StepRecord, reason: str) -> None:
         """Under the authority that it had; where it had none that still stands, it is judged as any other step."""
         ready = anew(record, reason=reason)
-        if record.approval is None:
-            self._judge(ready, self.visit.board.step(record.step))
+        denied = record.failure is not None and record.failure.kind == "policy_denied"
+        if record.approval is None or denied:
+            self._judge(ready.model_copy(update={"approval": None}), self.visit.board.step(record.step))
             return
         now = self.visit.session.now.isoformat()
         running = ready.to(StepStatus.RUNNING, key=self._key(ready), now=now)
