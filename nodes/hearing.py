@@ -220,8 +220,9 @@ class Hearing(Judging):
     def _try_anew(self, record: StepRecord, reason: str) -> None:
         """Under the authority that it had; where it had none that still stands, it is judged as any other step."""
         ready = anew(record, reason=reason)
-        if record.approval is None:
-            self._judge(ready, self.visit.board.step(record.step))
+        denied = record.failure is not None and record.failure.kind == "policy_denied"
+        if record.approval is None or denied:
+            self._judge(ready.model_copy(update={"approval": None}), self.visit.board.step(record.step))
             return
         now = self.visit.session.now.isoformat()
         running = ready.to(StepStatus.RUNNING, key=self._key(ready), now=now)
