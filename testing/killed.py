@@ -57,6 +57,9 @@ class Script:
     input: Mapping[str, Any] = field(default_factory=dict)
     answer: str = ""
     """`module:FUNCTION` that answers what is asked, or gives None to leave it; by default actions are approved."""
+    then: str = ""
+    """`module:FUNCTION(graph, run_id)`: what an operator does once the run stands still; it is gone on with after
+    that. It is called again in the process that goes on, so it looks how the run stands."""
     policy: str = ""
     """Cedar text; empty for the default one."""
     instants: Sequence[str] = ()
@@ -179,6 +182,7 @@ class _Work:
         self._answer: Callable[[ApprovalRequest], Any] = (
             _imported(script.answer) if script.answer else _different_people()
         )
+        self._then: Callable[[GatepostGraph, str], Any] | None = _imported(script.then) if script.then else None
 
     def left_alone(self) -> list[str]:
         """The instants that a run passes when nobody kills it."""
@@ -239,13 +243,21 @@ class _Work:
 
     def _drive(self, graph: GatepostGraph, run: str) -> tuple[str, list[str]]:
         """Start the run, or go on with it, and answer what is asked, as far as it is answered."""
-        config: Any = {"configurable": {"thread_id": run}}
         asked: list[str] = []
-        result = graph.invoke({"goal": self.script.goal, "input": dict(self.script.input)}, config)
+        given: Any = {"goal": self.script.goal, "input": dict(self.script.input)}
+        status = self._moved(graph, run, given, asked)
+        if self._then is not None:
+            self._then(graph, run)
+            status = self._moved(graph, run, None, asked)
+        return status, asked
+
+    def _moved(self, graph: GatepostGraph, run: str, given: Any, asked: list[str]) -> str:
+        config: Any = {"configurable": {"thread_id": run}}
+        result = graph.invoke(given, config)
         while (question := result["approval"]) is not None and (answer := self._answer(question)) is not None:
             asked.append(question.kind if question.purpose == "run" else f"undo {question.kind}")
             result = graph.invoke(Command(resume=answer), config)
-        return result["status"], asked
+        return str(result["status"])
 
 
 def _different_people() -> Callable[[ApprovalRequest], Mapping[str, Any] | None]:
