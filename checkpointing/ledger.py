@@ -6,10 +6,12 @@ serves two different calls. The ledger is the truth; a checkpoint is only a posi
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +19,7 @@ from psycopg import Error
 from psycopg.types.json import Json
 from pydantic import JsonValue
 
+from gatepost.checkpointing.commits import PAUSE_SECONDS, RETRY_SECONDS
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
@@ -64,6 +67,8 @@ class Entry:
     """When the last attempt was announced."""
     now: datetime
     """Database time when this was read."""
+    epoch: int
+    """Of the owner who wrote it last."""
     cleared: bool
     """Whether every attempt so far certainly did nothing."""
     not_before: datetime | None
@@ -111,9 +116,30 @@ class Ledger:
         session.check()
         undo = "undo." if intent.purpose == "compensate" else ""
         crash.here(f"{undo}intent.before")
-        entry = await self._together.ask(_row(session, intent))
+        entry = await self._announced(session, _row(session, intent))
         crash.here(f"{undo}intent.after")
         return entry
+
+    async def _announced(self, session: RunSession, row: Mapping[str, Any]) -> Entry:
+        """Commit an intent; where no answer came, repeat it. What bears our epoch then is what we wrote ourselves."""
+        first = row["key"] not in session.announced
+        session.announced.add(row["key"])
+        deadline = time.monotonic() + RETRY_SECONDS
+        try:
+            return await self._together.ask(row)
+        except DatabaseUnavailable as error:
+            if not error.passing or not first:
+                raise
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            session.check()
+            try:
+                entry = await self._together.ask(row)
+            except DatabaseUnavailable as unavailable:
+                if not unavailable.passing or time.monotonic() > deadline:
+                    raise
+            else:
+                return replace(entry, fresh=entry.fresh or entry.epoch == session.epoch)
 
     async def _intend(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Entry | Exception]:
         """Several runs' intents in one commit; where that fails, each by itself, so that only the guilty one fails."""
@@ -126,7 +152,7 @@ class Ledger:
             if len(rows) == 1:
                 return [error]
             if isinstance(error, DatabaseUnavailable) and error.passing:
-                raise  # nobody knows whether they were written, and written twice they would look like a call cut off
+                raise  # nobody knows whether they were written: each looks for itself
             return [given for row in rows for given in await self._intend([row])]
         entries = {row["key"]: _entry(row) for row in found}
         return [entries[row["key"]] for row in rows]
@@ -309,6 +335,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         intended_at=row["intended_at"],
         attempted_at=row["attempted_at"],
         now=row["now"],
+        epoch=row["epoch"],
         cleared=row["cleared"],
         not_before=row["not_before"],
         fresh=row["fresh"],

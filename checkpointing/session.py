@@ -128,6 +128,8 @@ class RunSession:
     flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     finished: dict[str, Finished] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
+    announced: set[str] = field(default_factory=set)
+    """Keys of the effects that were announced under this epoch."""
     _rows: dict[str, list[Staged]] = field(default_factory=dict)
     _nodes: dict[str, str] = field(default_factory=dict)
 

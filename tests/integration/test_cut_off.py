@@ -136,15 +136,15 @@ def test_connections_cut_while_nobody_used_them_are_not_noticed(gatepost_graph: 
 
 
 class Deaf:
-    """Lets a statement commit and loses its answer, once, at the `n`-th superstep."""
+    """Lets a statement commit and loses its answer, once, at the `n`-th superstep (or what else is asked for)."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int, said: str = "commit_superstep") -> None:
         self.left = n
         execute = psycopg.AsyncConnection.execute
 
         async def deaf(connection: Any, statement: Any, *args: Any, **options: Any) -> Any:
             cursor = await execute(connection, statement, *args, **options)
-            if "commit_superstep" in str(statement):
+            if said in str(statement):
                 self.left -= 1
                 if self.left == 0:
                     await connection.close()
@@ -163,6 +163,19 @@ def test_a_commit_whose_answer_is_lost_is_found_again(
             sale.finishes({"configurable": {"thread_id": f"deaf-{n}"}}, lone_owner, f"deaf-{n}")
             assert deaf.left <= 0
             assert len(sale.booked) == 2
+
+
+def test_an_intent_whose_answer_is_lost_is_no_call_that_was_cut_off(
+    gatepost_graph: Any, lone_owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in (1, 2):
+        with monkeypatch.context() as patch:
+            sale, deaf = Sale(gatepost_graph), Deaf(patch, n, "INSERT INTO gatepost.effect")
+            sale.finishes({"configurable": {"thread_id": f"unsaid-{n}"}}, lone_owner, f"unsaid-{n}")
+            assert deaf.left <= 0
+            assert len(sale.booked) == 2
+            attempts = lone_owner.rows("SELECT attempts FROM gatepost.effect WHERE run_id = %s", f"unsaid-{n}")
+            assert {row["attempts"] for row in attempts} == {1}
 
 
 def test_an_engine_that_stops_between_a_task_and_its_superstep_wedges_nothing(
