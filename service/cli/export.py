@@ -1,4 +1,4 @@
-"""`gatepost export`: the record of a run for an audit, and the check that nobody has altered it."""
+"""`gatepost export`: the record of a run for an audit or to mail, and the check that nobody has altered it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the lines there instead of to stdout.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a report of one page for people, to mail.")
+    ] = None,
     verify: Annotated[
         Path | None, typer.Option("--verify", metavar="FILE", help="Check an exported file; needs no database.")
     ] = None,
@@ -43,8 +46,8 @@ def export(
     Example: gatepost export run_4f --out run_4f.jsonl && gatepost export --verify run_4f.jsonl
     """
     if verify is not None:
-        if run_id or out:
-            raise CallerMistake("--verify looks at a file and nothing else: leave the run and --out out.")
+        if run_id or out or html:
+            raise CallerMistake("--verify looks at a file and nothing else: leave the run, --out and --html out.")
         _verify(verify, expect)
     elif expect is not None:
         raise CallerMistake("--expect is for --verify.")
@@ -53,7 +56,10 @@ def export(
     else:
         with opened(context) as desk:
             found = desk.run(desk.checkpointer.runs.find(str(run_id), acting(None).tenant))
-            _export(desk, found, out)
+            if html is not None:
+                _report(desk, found, html)
+            if out is not None or html is None:
+                _export(desk, found, out)
 
 
 def _export(desk: Desk, run: str, out: Path | None) -> None:
@@ -82,6 +88,21 @@ async def _write(desk: Desk, run: str, file: IO[str] | None) -> str:
             (file or sys.stdout).write(line)
     found: str = chain.hash_of(line)
     return found
+
+
+def _report(desk: Desk, run: str, path: Path) -> None:
+    try:
+        from gatepost.service.report.page import report
+    except ModuleNotFoundError as error:
+        raise CallerMistake(
+            f"the report needs {error.name}, which is not installed. Install it: pip install 'gatepost[service]'."
+        ) from None
+    page = desk.run(report(desk.checkpointer, run, acting(None).tenant))
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise CallerMistake(f"{path} cannot be written ({error.strerror}). Name another file.") from None
+    terminal.hint(f"saved {path}: one file, which loads nothing from elsewhere")
 
 
 def _verify(path: Path, expect: str | None) -> None:

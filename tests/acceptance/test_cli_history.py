@@ -73,6 +73,12 @@ def test_an_export_is_checked_without_a_database(sold: Shell, monkeypatch: pytes
     assert f"r1.jsonl, line {number}: was changed" in altered.err
 
 
+def test_a_report_is_one_file(sold: Shell) -> None:
+    said = sold.run("export", "r1", "--html", "r1.html")
+    assert (said.code, said.out) == (0, "")
+    assert "<!doctype html>" in (sold.folder / "r1.html").read_text()[:20]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
