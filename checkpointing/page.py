@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
@@ -18,7 +18,7 @@ from gatepost.state.transition import Cause, StepMove, Transition
 LARGEST = 1_000
 """Transitions of one page."""
 _END = 2**62
-_ATTACHED = {
+_ATTACHED: dict[str, LiteralString] = {
     "steps": query("page.steps"),
     "steps_before": query("page.steps_before"),
     "effects": query("page.effects"),
