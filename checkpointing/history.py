@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from gatepost.checkpointing.page import read_page
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.state.board import Board
 from gatepost.state.plan import Plan, plan_of
 from gatepost.state.step import StepRecord
+from gatepost.state.transition import Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,12 @@ class History:
         """A page of transitions in order, by keyset: pass the last `seq` as `after` for the next page."""
         return await self._rows("history.transitions", run_id=run_id, after=after, limit=limit)
 
+    async def page(
+        self, run_id: str, *, before: int | None = None, after: int | None = None, limit: int = 50
+    ) -> list[Transition]:
+        """A page of transitions with everything that hangs on them, in order; see `read_page`."""
+        return await read_page(self._pools, run_id, before=before, after=after, limit=limit)
+
     async def artifacts(self, run_id: str, *, seq: int | None = None) -> list[dict[str, Any]]:
         """The artifacts as of a transition, every version, oldest first."""
         return await self._rows("history.artifacts", run_id=run_id, seq=seq)
@@ -86,16 +94,17 @@ class History:
         async with self._pools.connection() as connection:
             cursor = await connection.execute(query("history.events"), {"run_id": run_id})
             async for row in cursor:
-                yield {
-                    "run": run_id,
-                    "at": utc(row["at"]),
-                    "what": row["kind"],
-                    **{name: row[name] for name in ("id", "seq", "from", "to", "who", "why", "detail")},
-                }
+                yield event_of(run_id, row)
 
     async def _rows(self, name: str, **params: Any) -> list[dict[str, Any]]:
         async with self._pools.connection() as connection:
             return await (await connection.execute(query(name), params)).fetchall()
+
+
+def event_of(run_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `history.events` as plain data."""
+    told = {name: row[name] for name in ("id", "seq", "from", "to", "who", "why", "detail")}
+    return {"run": run_id, "at": utc(row["at"]), "what": row["kind"], **told}
 
 
 def utc(moment: datetime) -> str:

@@ -5,7 +5,8 @@ Invariant: a run of another tenant reads as one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -13,12 +14,14 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.types import StateSnapshot
 
 from gatepost.checkpointing import places
+from gatepost.checkpointing.export import export_lines
 from gatepost.graph import view
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.holding import HoldingGraph
 from gatepost.graph.rewind import Rewind
 from gatepost.state.errors import InvalidValue, UnknownRun
 from gatepost.state.ids import run_id_of
+from gatepost.state.transition import Transition
 
 
 class ReadingGraph(HoldingGraph):
@@ -78,6 +81,53 @@ class ReadingGraph(HoldingGraph):
     ) -> Iterator[StateSnapshot]:
         """As `aget_state_history`, for sync callers."""
         return self.saver.bridge.iterate(self.aget_state_history(config, context=context, **options))
+
+    async def ahistory(
+        self,
+        config: RunnableConfig,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
+        context: RunContext | None = None,
+    ) -> list[Transition]:
+        """A page of the run's transitions, in order: who or what caused each, how long it took, and what changed.
+
+        Metadata only, however long the run is. A run of another tenant has none, as one that does not exist.
+
+        Args:
+            config: names the run.
+            before: the newest ones before this number: pass the first `seq` of a page for the page before it.
+            after: instead, the first ones after this number.
+            limit: at most so many, up to 1,000.
+            context: who reads.
+
+        Raises:
+            InvalidValue: both `before` and `after`, or a limit that is none.
+        """
+        row = await self._may_read(config, context)
+        if not row:
+            return []
+        return await self.saver.history.page(row["run_id"], before=before, after=after, limit=limit)
+
+    def history(self, config: RunnableConfig, **options: Any) -> list[Transition]:
+        """As `ahistory`, for sync callers."""
+        return self.saver.bridge.run(self.ahistory(config, **options))
+
+    async def aexport(self, config: RunnableConfig, *, context: RunContext | None = None) -> AsyncGenerator[str]:
+        """Everything that happened to the run as chained JSON lines, for an audit: see `export_lines`.
+
+        Raises:
+            UnknownRun: the tenant has no such run.
+        """
+        run_id = run_id_of(merge_configs(self.config, config)["configurable"]["thread_id"])
+        async with aclosing(export_lines(self.saver.pools, run_id, who_acts(context).tenant)) as lines:
+            async for line in lines:
+                yield line
+
+    def export(self, config: RunnableConfig, *, context: RunContext | None = None) -> Iterator[str]:
+        """As `aexport`, for sync callers."""
+        return self.saver.bridge.iterate(self.aexport(config, context=context))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """How Jupyter shows the graph: as mermaid text. LangGraph's own posts the graph to a public web service."""

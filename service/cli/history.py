@@ -1,14 +1,23 @@
-"""`gatepost history` and `gatepost export`: what happened to a run."""
+"""`gatepost history`: the transitions of a run, page by page or as they come."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated
 
+import anyio
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import Desk, Json, Limit, RunId, acting, opened
+from gatepost.service.cli.desk import Desk, Json, RunId, acting, opened
 from gatepost.service.cli.exits import guarded
+from gatepost.state.errors import CallerMistake
+from gatepost.state.transition import Transition
+
+LOOK_SECONDS = 0.3
+_PAGE = 200
+_COLOURS = {"step": "cyan", "effect": "magenta", "approval": "yellow", "order": "red"}
 
 
 @guarded
@@ -16,58 +25,114 @@ def show(
     context: typer.Context,
     run_id: RunId,
     *,
-    after: Annotated[int, typer.Option(help="Only transitions after this number: the next page.")] = 0,
-    limit: Limit = 200,
+    before: Annotated[
+        int | None, typer.Option(min=1, help="Only transitions before this number: the page before.")
+    ] = None,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="The first ones after this number, instead of the newest.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000, help="At most so many.")] = _PAGE,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until the run ends or Ctrl-C.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """The transitions of a run, in order: which nodes ran, what came next, who moved it, and why.
+    """What happened to a run, transition by transition: what ran, how long, who or what made it, what changed.
 
-    Example: gatepost history run_4f --after 200
+    A tree on a terminal, a line for each transition in a pipe. The newest ones, the oldest of them first.
+
+    Example: gatepost history run_4f --before 200
     """
+    if before is not None and (follow or after is not None):
+        raise CallerMistake("--before asks for what was, --after and --follow for what came then. Choose one.")
     with opened(context) as desk:
-        rows = desk.run(_page(desk, run_id, after=after, limit=limit))
-        more = desk.typed("history", run_id, "--after", str(rows[-1]["seq"])) if len(rows) == limit else ""
+        run = desk.run(desk.checkpointer.runs.find(run_id, acting(None).tenant))
+        page = desk.run(desk.checkpointer.history.page(run, before=before, after=after, limit=limit))
+        if follow:
+            desk.run(_follow(desk, run, page, as_json=as_json))
+            return
+        more = _more(desk, run, page, after=after, limit=limit)
     if as_json:
-        terminal.as_json(rows)
+        terminal.as_json([transition.plain() for transition in page])
         return
-    terminal.table(
-        ("#", "when", "ran", "next", "status", "by", "why"),
-        [
-            (
-                row["seq"],
-                row["at"],
-                "+".join(row["nodes"]),
-                "+".join(row["next"]) or "-",
-                row["status"],
-                row["actor"],
-                row["reason"],
-            )
-            for row in rows
-        ],
-        empty="no more transitions",
-    )
+    _print(page, header=True)
+    if not page:
+        terminal.hint("no transitions there" if (before or after) else "no transitions yet")
     if more:
-        terminal.hint(f"more: {more}")
+        terminal.hint(more)
 
 
-@guarded
-def export(context: typer.Context, run_id: RunId) -> None:
-    """Everything that happened to a run as JSON lines: who, what, when, from, to, why.
-
-    Transitions, plans, steps, approvals, decisions, effects and artifacts in one order, for an audit or for jq.
-
-    Example: gatepost export run_4f | jq -c 'select(.what == "decision")'
-    """
-    with opened(context) as desk:
-        desk.run(_write(desk, run_id))
+def _more(desk: Desk, run: str, page: Sequence[Transition], *, after: int | None, limit: int) -> str:
+    if after is not None:
+        command = desk.typed("history", run, "--after", str(page[-1].seq), "--limit", str(limit)) if page else ""
+        return f"more: {command}" if len(page) == limit else ""
+    if page and page[0].seq > 1:
+        return f"earlier: {desk.typed('history', run, '--before', str(page[0].seq), '--limit', str(limit))}"
+    return ""
 
 
-async def _page(desk: Desk, prefix: str, *, after: int, limit: int) -> list[dict[str, Any]]:
-    run_id = await desk.checkpointer.runs.find(prefix, acting(None).tenant)
-    return await desk.checkpointer.history.transitions(run_id, after=after, limit=limit)
+async def _follow(desk: Desk, run: str, page: Sequence[Transition], *, as_json: bool) -> None:
+    """What comes is found by looking: one look is one indexed statement, and misses nothing."""
+    first, seen = True, 0
+    while True:
+        row = await desk.checkpointer.runs.get(run, acting(None).tenant)
+        while page:
+            _print_json(page) if as_json else _print(page, header=first)
+            first, seen = False, page[-1].seq
+            page = await desk.checkpointer.history.page(run, after=seen, limit=_PAGE)
+        if row["finished_at"] is not None and row["seq"] <= seen:
+            terminal.hint(f"{run} has ended: {row['status']}")
+            return
+        await anyio.sleep(LOOK_SECONDS)
+        page = await desk.checkpointer.history.page(run, after=seen, limit=_PAGE)
 
 
-async def _write(desk: Desk, prefix: str) -> None:
-    run_id = await desk.checkpointer.runs.find(prefix, acting(None).tenant)
-    async for event in desk.checkpointer.history.events(run_id):
-        terminal.content(terminal.json_text(event) + "\n")
+def _print(page: Sequence[Transition], *, header: bool) -> None:
+    if sys.stdout.isatty():
+        _tree(page)
+    elif page:
+        _lines(page, header=header)
+
+
+def _print_json(page: Iterable[Transition]) -> None:
+    for transition in page:
+        sys.stdout.write(terminal.json_text(transition.plain()) + "\n")
+    sys.stdout.flush()
+
+
+def _lines(page: Iterable[Transition], *, header: bool) -> None:
+    from gatepost.service import told
+
+    rows = [
+        (
+            str(one.seq),
+            one.plain()["at"],
+            "+".join(one.nodes),
+            "+".join(one.next) or "-",
+            one.status,
+            f"{one.seconds:.3f}",
+            str(one.cause),
+            "; ".join(line for _, line in told.details(one)) or one.reason,
+        )
+        for one in page
+    ]
+    columns = ("#", "when", "ran", "next", "status", "seconds", "cause", "what")
+    for row in [columns, *rows] if header else rows:
+        sys.stdout.write("\t".join(terminal.one_line(cell) for cell in row) + "\n")
+    sys.stdout.flush()
+
+
+def _tree(page: Iterable[Transition]) -> None:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    from gatepost.service import told
+
+    for one in page:
+        head = Text.assemble(
+            (f"#{one.seq} ", "bold"), (f"{one.at:%H:%M:%S} ", "dim"), terminal.one_line(told.headline(one))
+        )
+        tree = Tree(head, guide_style="dim")
+        for kind, line in told.details(one):
+            tree.add(Text.assemble((f"{kind} ", _COLOURS.get(kind, "green")), terminal.one_line(line)))
+        terminal.out().print(tree, soft_wrap=False)

@@ -17,7 +17,7 @@ from gatepost.testing import Database, Databases
 
 RUN_KEYS = {"run_id", "goal", "workflow", "status", "reason", "requested_by", "created_at", "finished_at", "owner"}
 APPROVAL_KEYS = {"approval_id", "run_id", "step_id", "status", "request", "opened_at", "type", "principal", "comment"}
-EVENT_KEYS = {"what", "who", "at", "from", "to", "why", "run", "id", "seq", "detail"}
+EVENT_KEYS = {"what", "who", "at", "from", "to", "why", "run", "id", "seq", "detail", "n", "prev", "hash"}
 
 
 @pytest.fixture
@@ -173,11 +173,18 @@ def test_pages_of_history_hold_every_transition_once(sold: Shell) -> None:
         assert len(page) <= 7
         paged += page
     assert paged == whole
-    assert f"more: {TYPED} history r1 --after 2\n" in sold.run("history", "r1", "--limit", "2").err
+    assert f"more: {TYPED} history r1 --after 2 --limit 2\n" in (
+        sold.run("history", "r1", "--after", "0", "--limit", "2").err
+    )
+    last = sold.run("history", "r1", "--limit", "2")
+    assert f"earlier: {TYPED} history r1 --before {len(whole) - 1} --limit 2\n" in last.err
+    assert [line.split("\t")[0] for line in last.lines] == ["#", str(len(whole) - 1), str(len(whole))]
 
 
 def test_export_says_who_did_what_when_from_what_to_what_and_why(sold: Shell) -> None:
     events = [json.loads(line) for line in sold.run("export", "r1").lines]
+    assert [events[0]["what"], events.pop()["what"]] == ["header", "end"]
+    events = events[1:]
     assert all(event.keys() == EVENT_KEYS for event in events)
     assert [event["at"] for event in events] == sorted(event["at"] for event in events)
     kinds = {event["what"] for event in events}
@@ -194,7 +201,7 @@ def test_export_says_who_did_what_when_from_what_to_what_and_why(sold: Shell) ->
 
 def test_reader_who_has_seen_enough_is_no_error(sold: Shell) -> None:
     with sold.started("export", "r1") as process:
-        assert json.loads(first_line_of(process.stdout))["what"] == "run"
+        assert json.loads(first_line_of(process.stdout))["what"] == "header"
         assert process.stderr is not None
         assert (process.wait(), process.stderr.read()) == (0, b"")
     for arguments in (("export", "r1"), ("run", "list"), ("run", "show", "r1", "--json")):

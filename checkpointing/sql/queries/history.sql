@@ -54,7 +54,10 @@ SELECT * FROM (
     FROM gatepost.approval a WHERE a.run_id = %(run_id)s
     UNION ALL
     SELECT d.at, 5, 'decision', a.approval_id, NULL, 'open', d.type, d.principal, d.comment,
-           json_build_object('channel', d.channel, 'authenticated', d.authenticated, 'args', d.args, 'digest', d.digest)
+           json_build_object('channel', d.channel, 'authenticated', d.authenticated, 'args', d.args, 'digest', d.digest,
+                             'on_behalf_of', d.on_behalf_of,
+                             'step', a.step_id, 'policies', coalesce(a.request -> 'policies', '[]'),
+                             'policy_version', a.request ->> 'policy_version')
     FROM gatepost.decision d JOIN gatepost.approval a USING (approval_id) WHERE a.run_id = %(run_id)s
     UNION ALL
     SELECT v.at, 5, 'vote', a.approval_id, NULL, 'open', v.type, v.principal, v.comment,
@@ -80,4 +83,4 @@ SELECT * FROM (
     SELECT i.at, 9, 'intervention', i.kind, NULL, NULL, i.kind, i.actor, i.reason, '{}'::json
     FROM gatepost.intervention i WHERE i.run_id = %(run_id)s
 ) AS event
-ORDER BY at, rank, id;
+ORDER BY at, rank, seq, id;

@@ -1,0 +1,121 @@
+"""`gatepost export`: the record of a run for an audit or to mail, and the check that nobody has altered it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from gatepost.service import terminal
+from gatepost.service.cli.desk import Desk, acting, opened
+from gatepost.service.cli.exits import Exit, guarded
+from gatepost.state import chain
+from gatepost.state.errors import CallerMistake
+
+_NO_FILE = Path("-")
+
+
+@guarded
+def export(
+    context: typer.Context,
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The run; may be abbreviated.", show_default=False)
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the lines there instead of to stdout.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a report of one page for people, to mail.")
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option("--verify", metavar="FILE", help="Check an exported file; needs no database.")
+    ] = None,
+    expect: Annotated[
+        str | None, typer.Option("--expect", metavar="HASH", help="With --verify: the last hash that it must have.")
+    ] = None,
+) -> None:
+    """Everything that happened to a run as JSON lines: who, what, when, from, to, why.
+
+    Transitions, plans, steps, approvals, decisions, effects and artifacts in one order, for an audit or for jq.
+    Each line holds the hash of the one before it: --verify names a line that was changed, left out or moved.
+
+    Example: gatepost export run_4f --out run_4f.jsonl && gatepost export --verify run_4f.jsonl
+    """
+    if verify is not None:
+        if run_id or out or html:
+            raise CallerMistake("--verify looks at a file and nothing else: leave the run, --out and --html out.")
+        _verify(verify, expect)
+    elif expect is not None:
+        raise CallerMistake("--expect is for --verify.")
+    elif not (run_id or "").strip():
+        raise CallerMistake("name the run: gatepost export ID. `gatepost run list` shows them.")
+    else:
+        with opened(context) as desk:
+            found = desk.run(desk.checkpointer.runs.find(str(run_id), acting(None).tenant))
+            if html is not None:
+                _report(desk, found, html)
+            if out is not None or html is None:
+                _export(desk, found, out)
+
+
+def _export(desk: Desk, run: str, out: Path | None) -> None:
+    if out is None or out == _NO_FILE:
+        desk.run(_write(desk, run, None))
+        return
+    unfinished = out.with_name(f"{out.name}.part")
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+            last = desk.run(_write(desk, run, file))
+        unfinished.replace(out)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise CallerMistake(f"{out} cannot be written ({error.strerror}). Name another file.") from None
+    terminal.hint(f"saved {out}; keep its last hash elsewhere, and check with:")
+    terminal.hint(f"  {desk.typed('export', '--verify', str(out), '--expect', last)}")
+
+
+async def _write(desk: Desk, run: str, file: IO[str] | None) -> str:
+    """Write the lines; the hash of the last."""
+    from gatepost.checkpointing.export import export_lines
+
+    line = ""
+    async with aclosing(export_lines(desk.checkpointer.pools, run, acting(None).tenant)) as lines:
+        async for line in lines:
+            (file or sys.stdout).write(line)
+    found: str = chain.hash_of(line)
+    return found
+
+
+def _report(desk: Desk, run: str, path: Path) -> None:
+    try:
+        from gatepost.service.report.page import report
+    except ModuleNotFoundError as error:
+        raise CallerMistake(
+            f"the report needs {error.name}, which is not installed. Install it: pip install 'gatepost[service]'."
+        ) from None
+    page = desk.run(report(desk.checkpointer, run, acting(None).tenant))
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise CallerMistake(f"{path} cannot be written ({error.strerror}). Name another file.") from None
+    terminal.hint(f"saved {path}: one file, which loads nothing from elsewhere")
+
+
+def _verify(path: Path, expect: str | None) -> None:
+    try:
+        with path.open("rb") as lines:
+            found = chain.verify(lines)
+    except OSError as error:
+        raise CallerMistake(f"{path} cannot be read ({error.strerror}). Name the exported file.") from None
+    except chain.Broken as broken:
+        terminal.complain("altered", f"{path}, {broken}")
+        raise typer.Exit(Exit.ALTERED) from None
+    if expect is not None and expect.lower() != found.hash:
+        terminal.complain("altered", f"{path} is whole, but it is another one: its last hash is {found.hash}")
+        raise typer.Exit(Exit.ALTERED)
+    terminal.say(f"{path}: {found.lines} lines of run {found.header['run']}, as they were written")
+    terminal.say(f"last hash {found.hash}")

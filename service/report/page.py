@@ -1,0 +1,89 @@
+"""The report as a page: read as one story, rendered with everything escaped, under a policy that lets nothing run.
+
+Invariant: what a model, a caller or a provider wrote is text, never markup: it is escaped as HTML, its control and
+direction characters are made visible, and the page's own policy refuses scripts, requests and other styles.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from gatepost.checkpointing.history import utc
+from gatepost.checkpointing.open import Checkpointer
+from gatepost.service import terminal, told
+from gatepost.service.report.lanes import lanes
+from gatepost.state.transition import Transition
+
+SHOWN = 1_000
+"""Transitions of one report; of a longer run the newest."""
+
+
+async def report(checkpointer: Checkpointer, run_id: str, tenant: str) -> str:
+    """The report of a run as one HTML document.
+
+    Args:
+        checkpointer: where the run is.
+        run_id: which.
+        tenant: whose it must be.
+
+    Raises:
+        UnknownRun: the tenant has no such run.
+    """
+    run = await checkpointer.runs.get(run_id, tenant)
+    history = checkpointer.history
+    return render(
+        run=run,
+        story=await history.page(run_id, limit=SHOWN),
+        effects=await history.effects(run_id),
+        approvals=await checkpointer.approvals.list(tenant, status=None, run_id=run_id, limit=SHOWN),
+        artifacts=await history.artifacts(run_id),
+        steps=[change.record for change in await history.steps(run_id)],
+    )
+
+
+def render(*, run: Mapping[str, Any], story: list[Transition], **found: Any) -> str:
+    """The document for what was found: rows as the database has them."""
+    css = _text("report.css")
+    style_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    # The style is ours, and has to stand as it is: its hash is what the policy lets in.
+    return _environment().from_string(_text("report.html")).render(
+        run=run, story=story, lanes=lanes(story), css=Markup(css), style_hash=style_hash, **found  # noqa: S704
+    )  # fmt: skip
+
+
+def shown(value: Any) -> str:
+    """A value as text: plain data as JSON, times in UTC, and what would hide or turn text around made visible."""
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        return terminal.safe(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    return terminal.safe(utc(value) if hasattr(value, "astimezone") else value)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
+    )
+    environment.filters["lasted"] = told.lasted
+    environment.filters["details"] = lambda one: list(told.details(one))
+    environment.filters["headline"] = told.headline
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    return value if isinstance(value, Markup) else shown(value)
+
+
+@cache
+def _text(name: str) -> str:
+    return (files("gatepost.service") / "report" / name).read_text(encoding="utf-8")
