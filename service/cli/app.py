@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from gatepost.service.cli import approval, delegation, doctor, effect, history, recover, role, run, worker, workflow
+from gatepost.service.cli import (
+    approval,
+    delegation,
+    doctor,
+    effect,
+    history,
+    key,
+    recover,
+    role,
+    run,
+    serve,
+    worker,
+    workflow,
+)
 from gatepost.service.cli import policy as rules
 from gatepost.service.cli.desk import Options, named_workflows
 from gatepost.service.cli.exits import EPILOG, flush, leave
@@ -34,7 +47,10 @@ app.add_typer(delegation.app, name="delegation")
 app.add_typer(effect.app, name="effect")
 app.add_typer(workflow.app, name="workflow")
 app.add_typer(rules.app, name="policy")
+app.add_typer(key.app, name="key")
 app.command("worker", epilog=EPILOG)(worker.work)
+app.command("serve", epilog=EPILOG)(serve.serve)
+app.command("dev", epilog=EPILOG)(serve.dev)
 app.command("history", epilog=EPILOG)(history.show)
 app.command("export", epilog=EPILOG)(history.export)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
