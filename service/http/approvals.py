@@ -95,6 +95,7 @@ async def decided(
         by=caller.name,
         comment=given.comment,
         args=given.args,
+        on_behalf_of=given.on_behalf_of,
         channel="http",
         authenticated=authenticated,
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gatepost.checkpointing.answers import request_in
 from gatepost.checkpointing.history import utc
 from gatepost.state.approval import DECISION_TYPES, DecisionType
 from gatepost.state.errors import InvalidValue
@@ -40,6 +41,7 @@ class Answer(_Given):
     type: Literal[DECISION_TYPES]  # type: ignore[valid-type]
     comment: str = Field(default="", max_length=10_000, description="For `respond`: what is to be done first.")
     args: dict[str, JsonValue] | None = Field(default=None, description="For `edit`: all arguments, as they should be.")
+    on_behalf_of: str = Field(default="", max_length=200, description="Who delegated to the caller, to count as them.")
     digest: str | None = Field(default=None, description="Of what was looked at: another one is refused.")
 
 
@@ -98,6 +100,8 @@ class Approval(_Shown):
     reasons: list[str]
     policies: list[str]
     allowed: list[DecisionType]
+    asked_of: str = Field(description="Whom it is asked of, in words; empty: whoever the policy lets.")
+    needed: int = Field(description="So many different people have to say yes.")
     args_schema: dict[str, JsonValue]
     goal: str
     requested_by: str
@@ -149,13 +153,13 @@ def run_plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def approval_plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `Overview.approvals`."""
-    from gatepost.state.approval import ApprovalRequest
-
-    asked = ApprovalRequest.model_validate(row["request"])
+    asked = request_in(row)
     return {
         **asked.model_dump(mode="json", exclude={"schema_version", "status"}),
         "status": row["status"],
         "description": asked.describe(),
+        "asked_of": asked.asked,
+        "needed": asked.terms.needed(asked.level),
         "goal": row["goal"],
         "opened_at": utc(row["opened_at"]),
         "decide_by": utc(row["decide_by"]) if row["decide_by"] else None,
@@ -173,6 +177,7 @@ def decision_plain(row: Mapping[str, Any]) -> dict[str, Any] | None:
         "by": row["principal"],
         "comment": row["comment"],
         "args": row["args"],
+        "on_behalf_of": row["on_behalf_of"],
         "channel": row["channel"],
         "authenticated": row["authenticated"],
         "at": utc(row["decided_at"]),

@@ -1,4 +1,6 @@
-"""Typed forms: the fields that a JSON Schema asks for, and the values that come back.
+"""Forms on pages: how each argument is asked for in a browser, and the values that come back.
+
+What an argument takes, and what a text for it means, `state.form` says for the terminal and for pages alike.
 
 Pure. Invariant: a field that nobody touched gives back exactly the value it was made from, so a form
 that is sent unchanged changes nothing.
@@ -11,40 +13,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gatepost.state.errors import InvalidValue
+from gatepost.state import form
 
 Kind = Literal["text", "long", "number", "flag", "choice", "json"]
 LONG = 60
 MISSING = object()
+_NUMBERS = frozenset({"integer", "number"})
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field."""
 
-    name: str
+    takes: form.Field
     kind: Kind
     text: str
     """What stands in it."""
-    label: str
-    hint: str = ""
-    required: bool = False
-    choices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the argument."""
+        return self.takes.name
 
     @property
     def input(self) -> str:
         """Its name in the form; other names there are ours."""
         return f"arg.{self.name}"
 
+    @property
+    def label(self) -> str:
+        """For a person."""
+        return self.name.replace("_", " ")
+
+    @property
+    def hint(self) -> str:
+        """What it is, or what it takes where that does not show."""
+        return self.takes.description or (self.takes.shown if self.kind in {"json", "number"} else "")
+
+    @property
+    def required(self) -> bool:
+        """Whether it cannot be left out."""
+        return self.takes.required
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What it can be, where that is a few words."""
+        return tuple(map(str, self.takes.choices)) if self.kind == "choice" else ()
+
 
 def fields(schema: Mapping[str, Any], values: Mapping[str, Any]) -> list[Field]:
     """The fields for some values, those that the schema names first."""
-    known = schema.get("properties") or {}
-    names = [*known, *(name for name in values if name not in known)]
-    required = schema.get("required") or ()
+    known = form.fields_of(schema)
+    defaults = {name: found["default"] for name, found in schema.get("properties", {}).items() if "default" in found}
+    others = [form.Field(name, frozenset(), required=False) for name in values if name not in known]
     return [
-        _field(name, _followed(known.get(name, {}), schema), values.get(name, MISSING), required=name in required)
-        for name in names
+        _field(takes, values.get(takes.name, defaults.get(takes.name, MISSING))) for takes in [*known.values(), *others]
     ]
 
 
@@ -52,40 +75,36 @@ def read(given: Mapping[str, str], asked: list[Field], values: Mapping[str, Any]
     """The values that a form came back with.
 
     Raises:
-        InvalidValue: a field holds something else than it says.
+        InvalidDecision: a field holds something else than it takes.
     """
     found: dict[str, Any] = {}
     for field in asked:
         text = given.get(field.input, "").replace("\r\n", "\n")
         if field.kind == "flag":
             text = "true" if field.input in given else "false"
-        if text == field.text.replace("\r\n", "\n"):
-            if field.name in values:
-                found[field.name] = values[field.name]
-            elif field.kind == "flag" and field.required:
-                found[field.name] = text == "true"
-        else:
-            found[field.name] = _value(field, text)
+        if text != field.text.replace("\r\n", "\n"):
+            found[field.name] = form.value_of(field.takes, text)
+        elif field.name in values:
+            found[field.name] = values[field.name]
+        elif field.kind == "flag" and field.required:
+            found[field.name] = text == "true"
     return found
 
 
-def _field(name: str, schema: Mapping[str, Any], value: Any, *, required: bool) -> Field:
-    if value is MISSING:
-        value = schema.get("default", MISSING)
-    kind = _kind(schema, value)
-    label = str(name).replace("_", " ")
-    choices = tuple(map(str, schema.get("enum") or ())) if kind == "choice" else ()
-    return Field(name, kind, _text(kind, value), label, str(schema.get("description", "")), required, choices)
+def _field(takes: form.Field, value: Any) -> Field:
+    kind = _kind(takes, value)
+    return Field(takes, kind, _text(kind, value))
 
 
-def _kind(schema: Mapping[str, Any], value: Any) -> Kind:
-    if (enum := schema.get("enum")) and all(isinstance(one, str) for one in enum):
+def _kind(takes: form.Field, value: Any) -> Kind:
+    kinds = takes.kinds - {"null"}
+    if takes.choices and all(isinstance(one, str) for one in takes.choices):
         return "choice"
-    if schema.get("type") == "boolean" or isinstance(value, bool):
+    if kinds == {"boolean"}:
         return "flag"
-    if schema.get("type") in {"integer", "number"} or (isinstance(value, int | float) and "type" not in schema):
+    if kinds and kinds <= _NUMBERS:
         return "number"
-    if isinstance(value, str) or (schema.get("type") == "string" and value in (MISSING, None)):
+    if takes.exact or kinds == {"string"} or (isinstance(value, str) and "string" in kinds):
         return "long" if isinstance(value, str) and (len(value) > LONG or "\n" in value) else "text"
     return "json"
 
@@ -93,29 +112,6 @@ def _kind(schema: Mapping[str, Any], value: Any) -> Kind:
 def _text(kind: Kind, value: Any) -> str:
     if value is MISSING or (value is None and kind != "json"):
         return "false" if kind == "flag" else ""
-    if kind in {"text", "long", "choice"}:
-        return str(value)
+    if kind in {"text", "long", "choice"} and isinstance(value, str):
+        return value
     return json.dumps(value, ensure_ascii=False, indent=2 if kind == "json" else None)
-
-
-def _value(field: Field, text: str) -> Any:
-    if field.kind in {"text", "long", "choice"}:
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        wanted = "a number" if field.kind == "number" else "JSON"
-        raise InvalidValue(f"{field.label}: {text[:80]!r} is not {wanted}. Correct it; nothing was recorded.") from None
-
-
-def _followed(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A schema without its reference, and without the null beside the one kind that it takes."""
-    if (target := schema.get("$ref", "")).startswith("#/$defs/"):
-        return _followed((whole.get("$defs") or {}).get(target[8:], {}), {**whole, "$defs": {}})
-    others = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
-    if len(others) == 1:
-        return {
-            **_followed(others[0], whole),
-            **{name: schema[name] for name in ("default", "description") if name in schema},
-        }
-    return schema

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from gatepost.checkpointing.answers import request_in
 from gatepost.service.http import shape
 from gatepost.service.http.approvals import decided, next_approvals
 from gatepost.service.http.caller import Caller, InHouse
@@ -67,7 +68,7 @@ async def answer(approval: str, request: Request, house: InHouse, visitor: Visit
 
 
 def _answer(given: Mapping[str, str], row: Mapping[str, Any]) -> shape.Answer:
-    asked = ApprovalRequest.model_validate(row["request"])
+    asked = request_in(row)
     kind = given.get("type", "")
     if kind not in asked.allowed:
         raise CallerMistake(f"this question takes {', '.join(asked.allowed)}. Nothing was recorded.")
@@ -76,7 +77,13 @@ def _answer(given: Mapping[str, str], row: Mapping[str, Any]) -> shape.Answer:
         values = _editable(asked)
         args = form.read(given, form.fields(asked.args_schema, values), values)
     comment = given.get("comment", "").replace("\r\n", "\n")[:10_000]
-    return shape.Answer(type=kind, comment=comment, args=args, digest=given.get("digest") or None)
+    return shape.Answer(
+        type=kind,
+        comment=comment,
+        args=args,
+        digest=given.get("digest") or None,
+        on_behalf_of=given.get("on_behalf_of", ""),
+    )
 
 
 def _editable(asked: ApprovalRequest) -> Mapping[str, Any]:
@@ -121,6 +128,7 @@ async def _page(
         items=[_item(row) for row in rows],
         filters=filters,
         chosen=_chosen(chosen, given or {}) if chosen else None,
+        told=await house.saver.approvals.life(chosen["approval_id"]) if chosen else [],
         alone=alone,
         refused=refused,
         statuses=[status.value for status in ApprovalStatus],
@@ -128,13 +136,13 @@ async def _page(
 
 
 def _item(row: dict[str, Any]) -> dict[str, Any]:
-    asked = ApprovalRequest.model_validate(row["request"])
+    asked = request_in(row)
     plain = [str(value) for value in asked.args.values() if isinstance(value, str | int | float)]
     return {**row, "asked": asked, "summary": " · ".join(text[:60] for text in plain[:3])}
 
 
 def _chosen(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    asked = ApprovalRequest.model_validate(row["request"])
+    asked = request_in(row)
     values = _editable(asked)
     fields = form.fields(asked.args_schema, values) if "edit" in asked.allowed else []
     decision = shape.decision_plain(row)
