@@ -126,11 +126,13 @@ class Bell:
     Args:
         address: where the database is. A pooler between that shares connections would swallow the bell.
         ring: called for each message, and after each time when messages may have been missed.
+        mover: whether who listens moves runs, and shows so to everybody who asks.
     """
 
-    def __init__(self, address: Address, ring: Callable[[], None]) -> None:
+    def __init__(self, address: Address, ring: Callable[[], None], *, mover: bool = True) -> None:
         self._address = address
         self._ring = ring
+        self._mover = mover
 
     @asynccontextmanager
     async def heard(self) -> AsyncIterator[None]:
@@ -160,7 +162,8 @@ class Bell:
             make_conninfo(self._address.app, **_LISTENER), autocommit=True, prepare_threshold=None
         )
         try:
-            await connection.execute(query("mover.present"), {"key": PRESENT})
+            if self._mover:
+                await connection.execute(query("mover.present"), {"key": PRESENT})
             await connection.execute(query("mover.listen"))
         except BaseException:
             await connection.close()

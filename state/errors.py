@@ -9,6 +9,7 @@
     │   ├── UnknownRun             no run has this id
     │   ├── UnknownApproval        no approval has this id
     │   ├── UnknownEffect          no effect has this key
+    │   ├── UnknownKey             no key of the service has this id
     │   ├── UnknownVersion         a record from another time
     │   ├── RunExists              the id is taken by a run with another goal or input
     │   ├── DoorClosed             a LangGraph door that would go round the gate
@@ -60,6 +61,10 @@ class UnknownApproval(CallerMistake):
 
 class UnknownEffect(CallerMistake):
     """No effect has this key (or it belongs to somebody else, which reads the same)."""
+
+
+class UnknownKey(CallerMistake):
+    """No key of the service has this id (or it belongs to somebody else, which reads the same)."""
 
 
 class UnknownVersion(CallerMistake):

@@ -523,6 +523,36 @@ BEGIN
     END IF;
 END $$;
 
+CREATE TABLE gatepost.answered_request (
+    tenant text NOT NULL,
+    principal text NOT NULL,
+    request_key text NOT NULL,
+    fingerprint text NOT NULL,
+    status smallint,
+    body json,
+    until timestamp with time zone NOT NULL
+);
+
+COMMENT ON COLUMN gatepost.answered_request.until IS 'under way: then its process counts as dead; answered: then it is forgotten';
+
+CREATE TABLE gatepost.api_key (
+    key_id text NOT NULL,
+    hash bytea NOT NULL,
+    tenant text NOT NULL,
+    principal text NOT NULL,
+    label text DEFAULT ''::text NOT NULL,
+    scopes text[] NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_by text,
+    CONSTRAINT api_key_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT api_key_scopes_check CHECK (((scopes <@ ARRAY['read'::text, 'start'::text, 'decide'::text, 'operate'::text]) AND (cardinality(scopes) > 0)))
+);
+
+COMMENT ON COLUMN gatepost.api_key.hash IS 'SHA-256 of the whole key, which is 256 random bits: there is nothing to guess';
+
 CREATE TABLE gatepost.approval (
     approval_id text NOT NULL,
     run_id text NOT NULL,
@@ -835,6 +865,22 @@ ALTER TABLE gatepost.principal_role ALTER COLUMN number ADD GENERATED ALWAYS AS 
     CACHE 1
 );
 
+CREATE TABLE gatepost.signing_key (
+    number bigint NOT NULL,
+    secret bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    CONSTRAINT signing_key_secret_check CHECK ((length(secret) = 32))
+);
+
+ALTER TABLE gatepost.signing_key ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME gatepost.signing_key_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE gatepost.step (
     run_id text NOT NULL,
     seq bigint NOT NULL,
@@ -891,6 +937,15 @@ ALTER TABLE gatepost.vote ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+ALTER TABLE ONLY gatepost.answered_request
+    ADD CONSTRAINT answered_request_pkey PRIMARY KEY (tenant, principal, request_key);
+
+ALTER TABLE ONLY gatepost.api_key
+    ADD CONSTRAINT api_key_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY gatepost.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (key_id);
+
 ALTER TABLE ONLY gatepost.approval_event
     ADD CONSTRAINT approval_event_pkey PRIMARY KEY (number);
 
@@ -936,6 +991,9 @@ ALTER TABLE ONLY gatepost.principal_role
 ALTER TABLE ONLY gatepost.run
     ADD CONSTRAINT run_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY gatepost.signing_key
+    ADD CONSTRAINT signing_key_pkey PRIMARY KEY (number);
+
 ALTER TABLE ONLY gatepost.step
     ADD CONSTRAINT step_pkey PRIMARY KEY (run_id, seq, step_id);
 
@@ -944,6 +1002,10 @@ ALTER TABLE ONLY gatepost.transition
 
 ALTER TABLE ONLY gatepost.vote
     ADD CONSTRAINT vote_pkey PRIMARY KEY (number);
+
+CREATE INDEX answered_request_until ON gatepost.answered_request USING btree (until);
+
+CREATE INDEX api_key_tenant ON gatepost.api_key USING btree (tenant, created_at);
 
 CREATE INDEX approval_by_run ON gatepost.approval USING btree (run_id, opened_at);
 
@@ -1067,6 +1129,22 @@ GRANT ALL ON FUNCTION gatepost.write_records(p_run_id text, p_epoch bigint, p_se
 
 GRANT ALL ON FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
+GRANT SELECT,INSERT,DELETE ON TABLE gatepost.answered_request TO gatepost_app;
+
+GRANT UPDATE(fingerprint) ON TABLE gatepost.answered_request TO gatepost_app;
+
+GRANT UPDATE(status) ON TABLE gatepost.answered_request TO gatepost_app;
+
+GRANT UPDATE(body) ON TABLE gatepost.answered_request TO gatepost_app;
+
+GRANT UPDATE(until) ON TABLE gatepost.answered_request TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.api_key TO gatepost_app;
+
+GRANT UPDATE(revoked_at) ON TABLE gatepost.api_key TO gatepost_app;
+
+GRANT UPDATE(revoked_by) ON TABLE gatepost.api_key TO gatepost_app;
+
 GRANT SELECT,INSERT ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT UPDATE(status) ON TABLE gatepost.approval TO gatepost_app;
@@ -1182,6 +1260,8 @@ GRANT SELECT,INSERT ON TABLE gatepost.principal_role TO gatepost_app;
 GRANT UPDATE(revoked_by) ON TABLE gatepost.principal_role TO gatepost_app;
 
 GRANT UPDATE(revoked_at) ON TABLE gatepost.principal_role TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.signing_key TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.step TO gatepost_app;
 

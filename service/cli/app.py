@@ -17,9 +17,11 @@ from gatepost.service.cli import (
     effect,
     export,
     history,
+    key,
     recover,
     role,
     run,
+    serve,
     worker,
     workflow,
 )
@@ -46,7 +48,10 @@ app.add_typer(delegation.app, name="delegation")
 app.add_typer(effect.app, name="effect")
 app.add_typer(workflow.app, name="workflow")
 app.add_typer(rules.app, name="policy")
+app.add_typer(key.app, name="key")
 app.command("worker", epilog=EPILOG)(worker.work)
+app.command("serve", epilog=EPILOG)(serve.serve)
+app.command("dev", epilog=EPILOG)(serve.dev)
 app.command("history", epilog=EPILOG)(history.show)
 app.command("export", epilog=EPILOG)(export.export)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)

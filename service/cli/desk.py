@@ -125,7 +125,7 @@ class Desk:
 
 
 @contextmanager
-def opened(context: typer.Context) -> Iterator[Desk]:
+def opened(context: typer.Context, *, max_connections: int = 10) -> Iterator[Desk]:
     """Open the database.
 
     Raises:
@@ -134,7 +134,7 @@ def opened(context: typer.Context) -> Iterator[Desk]:
     from gatepost.checkpointing.open import open_checkpointer
 
     options: Options = context.obj
-    with open_checkpointer(options.database) as checkpointer:
+    with open_checkpointer(options.database, max_connections=max_connections) as checkpointer:
         yield Desk(checkpointer, options)
 
 

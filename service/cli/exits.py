@@ -69,6 +69,7 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.UnknownRun, Exit.NOT_FOUND),
     (errors.UnknownApproval, Exit.NOT_FOUND),
     (errors.UnknownEffect, Exit.NOT_FOUND),
+    (errors.UnknownKey, Exit.NOT_FOUND),
     (errors.AlreadyDecided, Exit.CONFLICT),
     (errors.RunExists, Exit.CONFLICT),
     (errors.RunOwned, Exit.CONFLICT),

@@ -1,0 +1,153 @@
+"""`gatepost serve` and `gatepost dev`: the service, its pages, and a worker beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gatepost.service import terminal
+from gatepost.service.cli.desk import Desk, acting, named, opened
+from gatepost.service.cli.exits import guarded
+from gatepost.state.errors import CallerMistake
+
+if TYPE_CHECKING:
+    from gatepost.service.http.house import House
+
+PORT = 8650
+LINK_LASTS = timedelta(minutes=15)
+DEV_LASTS = timedelta(hours=12)
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+Host = Annotated[str, typer.Option(help="The address to listen on. Beyond this machine, put a TLS proxy before it.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")]
+Concurrency = Annotated[int, typer.Option("--concurrency", "-c", min=1, max=1000, help="Runs at once, for the worker.")]
+
+
+@guarded
+def serve(
+    context: typer.Context,
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    public_url: Annotated[
+        str | None,
+        typer.Option("--public-url", metavar="URL", help="The address people type, when a proxy is between."),
+    ] = None,
+    with_worker: Annotated[bool, typer.Option("--with-worker", help="Move runs as well, in this process.")] = False,
+    concurrency: Concurrency = 4,
+) -> None:
+    """Serve the API (under /v1, described by /openapi.json) and the pages, to those who have a key.
+
+    It moves no run: `gatepost worker` does, on this machine or on others; or --with-worker, right here.
+
+    Example: gatepost serve --port 8650 --public-url https://gatepost.example
+    """
+    _serving(context, host, port, public_url, concurrency if with_worker else None)
+
+
+@guarded
+def dev(context: typer.Context, *, port: Port = PORT, concurrency: Concurrency = 4) -> None:
+    """Everything at once, for this machine: database, service, worker and pages; prints an address to sign in.
+
+    The link works once and for a quarter of an hour. Ctrl-C leaves everything as it is; start it again to go on.
+
+    Example: gatepost dev
+    """
+    _serving(context, "127.0.0.1", port, None, concurrency, name=acting(named(context, None)).actor)
+
+
+def _serving(
+    context: typer.Context,
+    host: str,
+    port: int,
+    public_url: str | None,
+    concurrency: int | None,
+    *,
+    name: str | None = None,
+) -> None:
+    """Serve; in dev, to `name`."""
+    try:
+        from gatepost.service.http.guard import Place, hosts_of
+        from gatepost.service.http.house import House
+        from gatepost.service.http.server import Manner, bound
+        from gatepost.service.http.server import serve as served
+    except ModuleNotFoundError as missing:
+        raise CallerMistake(
+            f"{missing.name} is not installed, which the service needs. Install it: pip install 'gatepost[service]'."
+        ) from None
+    from gatepost.service.worker import Terms
+
+    public = _address(public_url)
+    listening = bound(host, port)
+    where = public or f"http://{_shown(host)}:{listening.getsockname()[1]}"
+    with opened(context, max_connections=20) as desk:
+        _knows_something(desk)
+        house = House(desk.graph, Place(hosts_of(host, public), public))
+        manner = Manner(
+            worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
+            say=terminal.log_line,
+            ready=_ready_for(house, where, name),
+        )
+        if host not in LOOPBACK and public is None:
+            terminal.note(
+                f"Listening on {host} without TLS: keys travel readable. Put a TLS proxy before it (--public-url)."
+            )
+        asyncio.run(_until_stopped(house, served(house, listening, manner), name))
+    terminal.hint("Everything is left as it is; unfinished runs go on with the next worker.")
+
+
+async def _until_stopped(house: House, serving: Awaitable[None], name: str | None) -> None:
+    try:
+        await serving
+    finally:
+        for key_id in {key for key, _ in house.once.values()} | house.lent:
+            await house.keys.revoke(key_id, "local", by=name or "gatepost")
+        await house.saver.pools.close()
+
+
+def _ready_for(house: House, where: str, name: str | None) -> Callable[[], Awaitable[None]]:
+    async def ready() -> None:
+        if name is None:
+            terminal.say(f"serving {where} (sign in with a key: `gatepost key create NAME --scope read`)")
+            return
+        from gatepost.checkpointing.keys import SCOPES
+
+        made = await house.keys.create(
+            tenant="local", principal=name, scopes=SCOPES, lasts=DEV_LASTS, created_by=name, label="gatepost dev"
+        )
+        house.lent.add(made.key_id)
+        token = secrets.token_urlsafe(32)
+        until = time.monotonic() + LINK_LASTS.total_seconds()
+        house.once[hashlib.sha256(token.encode()).digest()] = (made.key_id, until)
+        # Behind the #: it stays in the browser, and reaches no log.
+        terminal.say(f"Open {where}/sign-in#once={token}")
+        terminal.hint(f"Signed in as {name}; the link works once. Ctrl-C leaves everything resumable.")
+
+    return ready
+
+
+def _knows_something(desk: Desk) -> None:
+    if not desk.graph.equipment.catalog.workflows:
+        raise CallerMistake("no workflow is known here. Name one: gatepost --workflows MODULE:ATTRIBUTE …")
+
+
+def _address(url: str | None) -> str | None:
+    if url is None:
+        return None
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
+        raise CallerMistake(f"--public-url {url!r} is no address of a service. Write https://gatepost.example.")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else "localhost" if host in {"0.0.0.0", ""} else host  # noqa: S104 (shown)

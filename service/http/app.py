@@ -1,0 +1,56 @@
+"""The application: the API, the pages, and the guard around both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from gatepost.service.http import approvals, events, health, problem, runs
+from gatepost.service.http.guard import Guard
+from gatepost.service.http.house import House
+from gatepost.service.pages import inbox, sign_in, wrong
+from gatepost.service.pages import runs as run_pages
+
+PROBLEM = {
+    "description": "A problem (RFC 9457): `title`, `detail`, and `next`, what to do.",
+    "content": {problem.MEDIA_TYPE: {"schema": {"type": "object"}}},
+}
+RESPONSES: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 409, 422, 429, 503), PROBLEM)
+
+
+def application(house: House) -> FastAPI:
+    """What is served, without its guard."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with house.open():
+            yield
+
+    app = FastAPI(
+        title="Gatepost",
+        version=version("gatepost"),
+        summary="Durable agent runs: start them, see what they ask, answer.",
+        lifespan=lifespan,
+        docs_url=None,  # theirs load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.house = house
+    problem.install(app, wrong.shown)
+    for part in (runs, approvals, events):
+        app.include_router(part.router, prefix="/v1", responses=RESPONSES)
+    app.include_router(health.workflows, prefix="/v1", responses=RESPONSES)
+    app.include_router(health.router, responses={503: PROBLEM})
+    for page in (sign_in, inbox, run_pages):
+        app.include_router(page.router)
+    return app
+
+
+def guarded(house: House) -> ASGIApp:
+    """What is served."""
+    return Guard(application(house), house.place)

@@ -1,0 +1,112 @@
+"""Approvals over HTTP: what is asked, and answering it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from gatepost.service.http import shape
+from gatepost.service.http.again import RequestKey, once
+from gatepost.service.http.caller import Caller, Decider, InHouse, Reader
+from gatepost.service.http.house import House
+from gatepost.service.http.problem import Refused
+from gatepost.service.http.reading import approval_of, run_of
+from gatepost.service.http.runs import Limit, Text
+from gatepost.state.approval import Decision
+from gatepost.state.errors import CallerMistake
+from gatepost.state.status import ApprovalStatus
+
+router = APIRouter(tags=["approvals"])
+
+
+@router.get("/approvals", response_model=shape.ApprovalPage)
+async def look_through(
+    house: InHouse,
+    caller: Reader,
+    *,
+    status: ApprovalStatus = ApprovalStatus.OPEN,
+    run: Text = None,
+    workflow: Text = None,
+    after: Text = None,
+    limit: Limit = shape.PAGE,
+) -> dict[str, Any]:
+    """What the tenant's runs ask, oldest first."""
+    rows = await house.overview.approvals(
+        caller.tenant,
+        status=status,
+        run_id=run,
+        workflow=workflow,
+        after=shape.place_of(after, datetime, str),
+        limit=limit + 1,
+    )
+    return {"approvals": [shape.approval_plain(row) for row in rows[:limit]], "next": next_approvals(rows, limit)}
+
+
+def next_approvals(rows: list[dict[str, Any]], limit: int) -> str | None:
+    """Where the next page of approvals begins, if there is one; `rows` has one more than the page."""
+    if len(rows) <= limit:
+        return None
+    return shape.place_after(rows[limit - 1]["opened_at"], rows[limit - 1]["approval_id"])
+
+
+@router.get("/approvals/{approval}", response_model=shape.Approval)
+async def show(approval: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+    """One question: the exact arguments, why a person is asked, what it takes, and what was answered."""
+    return shape.approval_plain(await approval_of(house, approval, caller.tenant))
+
+
+@router.post("/approvals/{approval}/decision", response_model=dict[str, Any])
+async def decide(
+    approval: str,
+    given: shape.Answer,
+    request: Request,
+    house: InHouse,
+    caller: Decider,
+    request_key: RequestKey = None,
+) -> Response:
+    """Answer it, in the name of the key's principal. The same answer again is told what is recorded."""
+
+    async def work() -> tuple[int, dict[str, Any]]:
+        return 200, await decided(house, caller, approval, given, authenticated=f"key:{caller.key.key_id}")
+
+    return await once(house.requests, request, caller, request_key, work)
+
+
+async def decided(
+    house: House, caller: Caller, approval: str, given: shape.Answer, *, authenticated: str
+) -> dict[str, Any]:
+    """Record an answer; a worker goes on with the run.
+
+    Raises:
+        UnknownApproval: the tenant has no such approval.
+        Refused: what was looked at is not what is asked.
+        CallerMistake: unknown, not allowed, malformed, too late, or decided otherwise.
+    """
+    row = await approval_of(house, approval, caller.tenant)
+    if given.digest is not None and given.digest != row["digest"]:
+        said = f"approval {approval} asks about {row['digest'][:12]}, not about {given.digest[:12]!r}."
+        raise Refused(409, "other-action", "Something else is asked now", detail=said, next="Look at it again.")
+    _known(house, await run_of(house, row["run_id"], caller.tenant))
+    decision = Decision(
+        approval=approval,
+        type=given.type,
+        by=caller.name,
+        comment=given.comment,
+        args=given.args,
+        on_behalf_of=given.on_behalf_of,
+        channel="http",
+        authenticated=authenticated,
+    )
+    recorded = await house.graph.adecide(decision, context=caller.context)
+    return {**recorded.plain(), "run": row["run_id"], "step": row["step_id"]}
+
+
+def _known(house: House, run: dict[str, Any]) -> None:
+    known = house.graph.equipment.catalog.workflows
+    if run["workflow"] not in known:
+        raise CallerMistake(
+            f"run {run['run_id']} belongs to the workflow {run['workflow']!r}, which this service does not know. "
+            "Start the service with it: --workflows MODULE:ATTRIBUTE."
+        )

@@ -1,0 +1,127 @@
+"""Callers: who sent a request, how that is known, and what they may ask for.
+
+Invariant: nothing is answered without a key that is in force and has the scope. A key's tenant and
+principal are the caller's; no request says them. A cookie is believed on the pages, and on the API only
+where nothing is changed; the API's other doors take a key in the header, which no other site can send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyCookie, HTTPBearer
+
+from gatepost.checkpointing.keys import Key, Scope
+from gatepost.graph.context import RunContext
+from gatepost.service.http import seal
+from gatepost.service.http.guard import UNSAFE
+from gatepost.service.http.house import House, house_of
+from gatepost.service.http.problem import Refused
+
+COOKIE = "gatepost_session"
+SESSION = timedelta(hours=12)
+_BEARER = HTTPBearer(auto_error=False, description="A key: `gatepost key create`.")
+_COOKIE = APIKeyCookie(name=COOKIE, auto_error=False, description="A browser's session; it may only read.")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    key: Key
+    session: str | None = None
+    """What the session's forms are bound to; None for a key in the header."""
+
+    @property
+    def context(self) -> RunContext:
+        """For the graph."""
+        return RunContext(tenant=self.key.tenant, principal=self.key.principal)
+
+    @property
+    def tenant(self) -> str:
+        """Whose runs these are."""
+        return self.key.tenant
+
+    @property
+    def name(self) -> str:
+        """In whose name."""
+        return self.key.principal
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the key has the scope."""
+        return scope in self.key.scopes
+
+    def check(self, scope: Scope) -> None:
+        """Refuse what the key may not ask for.
+
+        Raises:
+            Refused: it lacks the scope.
+        """
+        if not self.may(scope):
+            said = f"The key {self.key.key_id} may {', '.join(sorted(self.key.scopes))}; this needs {scope}."
+            raise Refused(403, "scope", "The key may not do this", detail=said, next="Use a key with that scope.")
+
+
+async def caller_of(request: Request, house: House) -> Caller | None:
+    """Who sent a request, if somebody whom we know did."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    if secret:
+        key = await house.keys.of_secret(secret.strip()) if scheme.lower() == "bearer" else None
+        return Caller(key) if key else None
+    return await _signed_in(request, house)
+
+
+async def _signed_in(request: Request, house: House) -> Caller | None:
+    if (cookie := request.cookies.get(COOKIE)) is None:
+        return None
+    said = seal.opened("session", cookie, now=await house.overview.now(), secrets=await house.secrets())
+    key = await house.keys.of_id(said["key"]) if said else None
+    return Caller(key, session=said["nonce"]) if key and said else None
+
+
+async def session_for(key: Key, house: House, *, nonce: str, now: datetime) -> str:
+    """The cookie of a session that rests on a key, and ends with it."""
+    secret = (await house.secrets())[0]
+    until = min(key.expires_at, now + SESSION)
+    return seal.sealed("session", {"key": key.key_id, "nonce": nonce}, until=until, secret=secret)
+
+
+def unknown() -> Refused:
+    """Nobody whom we know."""
+    return Refused(
+        401,
+        "key",
+        "A key is needed",
+        detail="No key was sent, or one that is not in force, or only a cookie where something is to be changed.",
+        next="Send `Authorization: Bearer gp_…`; `gatepost key create` makes one.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: the caller, who has the scope."""
+
+    async def asked(
+        request: Request,
+        house: Annotated[House, Depends(house_of)],
+        _: Annotated[Any, Depends(_BEARER)],
+        __: Annotated[Any, Depends(_COOKIE)],
+    ) -> Caller:
+        caller = await caller_of(request, house)
+        if caller is None or (caller.session is not None and request.method in UNSAFE):
+            raise unknown()
+        caller.check(scope)
+        return caller
+
+    return asked
+
+
+InHouse = Annotated[House, Depends(house_of)]
+Reader = Annotated[Caller, Depends(needs("read"))]
+Starter = Annotated[Caller, Depends(needs("start"))]
+Decider = Annotated[Caller, Depends(needs("decide"))]
+Operator = Annotated[Caller, Depends(needs("operate"))]

@@ -1,0 +1,115 @@
+"""Events: what is committed, as it is committed (server-sent events), from committed rows alone.
+
+Invariant: an event's id is the number of its transition, so whoever comes back with the last id it saw
+misses nothing and gets nothing twice. A stream ends when the run does, when the service leaves, and when
+its key is no longer in force.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+
+from gatepost.checkpointing.history import utc
+from gatepost.service.http.caller import Caller, InHouse, Reader
+from gatepost.service.http.house import House
+from gatepost.service.http.reading import run_of
+
+router = APIRouter(tags=["events"])
+LOOK_SECONDS = 0.5
+"""A transition rings no bell; whoever watches looks so often."""
+BEAT_SECONDS = 15.0
+"""After so long without news a stream says that it lives, and its key is looked at again."""
+LONGEST_SECONDS = 900.0
+"""A stream ends then; browsers come back by themselves."""
+PAGE = 200
+MEDIA_TYPE = "text/event-stream"
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="The last id that was seen.")]
+
+
+@router.get("/runs/{run_id}/events", response_class=StreamingResponse)
+async def of_a_run(
+    run_id: str,
+    house: InHouse,
+    caller: Reader,
+    last: LastEventId = None,
+    after: Annotated[int, Query(ge=-1, le=2**62, description="As Last-Event-ID, for a first request.")] = -1,
+) -> StreamingResponse:
+    """The transitions of a run, from the first or after the last one seen; then each as it is committed."""
+    await run_of(house, run_id, caller.tenant)
+    seen = int(last) if last is not None and last.isdecimal() and len(last) < 19 else after  # noqa: PLR2004
+    return await _streamed(house, caller, _run_events(house, caller, run_id, seen))
+
+
+@router.get("/events", response_class=StreamingResponse)
+async def of_the_inbox(house: InHouse, caller: Reader) -> StreamingResponse:
+    """How many questions of the tenant are open: now, and whenever one is opened or closed."""
+    return await _streamed(house, caller, _inbox_events(house, caller))
+
+
+async def _streamed(house: House, caller: Caller, events: AsyncIterator[str]) -> StreamingResponse:
+    place = house.stream(caller.key.key_id)
+    await place.__aenter__()  # refused before the stream begins, given back when it ends
+
+    async def lines() -> AsyncIterator[str]:
+        try:
+            yield "retry: 1000\n\n"
+            async for event in events:
+                yield event
+        finally:
+            await place.__aexit__(None, None, None)
+
+    return StreamingResponse(lines(), media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
+
+
+async def _run_events(house: House, caller: Caller, run_id: str, seen: int) -> AsyncIterator[str]:
+    stood: str | None = None
+    async for _ in _looks(house, caller):
+        row = await run_of(house, run_id, caller.tenant)
+        while rows := await house.saver.history.transitions(run_id, after=seen, limit=PAGE):
+            for transition in rows:
+                seen = transition["seq"]
+                yield _event("transition", {**transition, "at": utc(transition["at"])}, number=seen)
+        if stamp_of(row) != stood:
+            stood = stamp_of(row)
+            yield _event("status", {"status": row["status"], "reason": row["reason"], "stamp": stood})
+        elif row["finished_at"] is not None:
+            yield _event("end", {"status": row["status"]})
+            return
+        else:
+            yield ""
+
+
+async def _inbox_events(house: House, caller: Caller) -> AsyncIterator[str]:
+    stood: str | None = None
+    async for _ in _looks(house, caller):
+        count, stamp = await house.overview.stamp(caller.tenant)
+        yield _event("inbox", {"open": count, "stamp": stamp}) if stamp != stood else ""
+        stood = stamp
+
+
+async def _looks(house: House, caller: Caller) -> AsyncIterator[None]:
+    """Now, and whenever there may be news."""
+    began = beat = time.monotonic()
+    while not house.waker.stopping.is_set() and time.monotonic() - began < LONGEST_SECONDS:
+        if time.monotonic() - beat > BEAT_SECONDS:
+            if await house.keys.of_id(caller.key.key_id) is None:
+                return
+            beat = time.monotonic()
+        yield
+        await house.waker.wait(LOOK_SECONDS)
+
+
+def stamp_of(row: Mapping[str, Any]) -> str:
+    """A text that changes whenever a run stands otherwise."""
+    return f"{row['seq']} {row['status']} {row['reason']}"
+
+
+def _event(kind: str, said: dict[str, Any], *, number: int | None = None) -> str:
+    head = f"id: {number}\n" if number is not None else ""
+    return f"{head}event: {kind}\ndata: {json.dumps(said, default=str)}\n\n"

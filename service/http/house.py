@@ -1,0 +1,119 @@
+"""The house: what every handler needs, made once for a process that serves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from gatepost.checkpointing.keys import Keys
+from gatepost.checkpointing.movers import Bell, Movers
+from gatepost.checkpointing.orders import Orders
+from gatepost.checkpointing.overview import Overview
+from gatepost.checkpointing.requests import Requests
+from gatepost.graph.compiled import GatepostGraph
+from gatepost.service.http.guard import Place
+from gatepost.service.http.problem import Refused
+
+REMEMBERED_SECONDS = 60.0
+STREAMS_OF_ONE = 16
+STREAMS_OF_ALL = 400
+
+
+class Waker:
+    """Wakes whoever waits for news: at once when the bell rings, and after a while in any case."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake everybody who waits now."""
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    def stop(self) -> None:
+        """The process ends: nobody waits any more."""
+        self.stopping.set()
+        self.ring()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for the bell, but no longer than so."""
+        rung = self._rung
+        try:
+            async with asyncio.timeout(seconds):
+                await rung.wait()
+        except TimeoutError:
+            return
+
+
+@dataclass
+class House:
+    """What every handler needs.
+
+    Args:
+        graph: knows the workflows, and the database.
+        place: where the service is reached.
+    """
+
+    graph: GatepostGraph
+    place: Place
+    waker: Waker = field(default_factory=Waker)
+    once: dict[bytes, tuple[str, float]] = field(default_factory=dict)
+    """Sign-in links that were not used yet: hash of the token → the key's id, and until when (monotonic)."""
+
+    lent: set[str] = field(default_factory=set)
+    """Ids of keys that live no longer than this process."""
+
+    def __post_init__(self) -> None:
+        """Take up what the database offers."""
+        pools = self.graph.saver.pools
+        self.saver = self.graph.saver
+        self.keys, self.requests, self.overview = Keys(pools), Requests(pools), Overview(pools)
+        self.orders, self.movers = Orders(pools), Movers(pools, self.saver.runs)
+        self._streams: Counter[str] = Counter()
+        self._secrets: list[bytes] = []
+        self._asked = float("-inf")
+
+    async def secrets(self) -> list[bytes]:
+        """What is signed with, newest first."""
+        if time.monotonic() - self._asked > REMEMBERED_SECONDS:
+            self._secrets, self._asked = await self.keys.signing(), time.monotonic()
+        return self._secrets
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Listen to the bell while the block runs, and let go of the connections after it."""
+        try:
+            async with Bell(self.saver.address, self.waker.ring, mover=False).heard():
+                yield
+        finally:
+            self.waker.stop()
+            await self.saver.pools.close()
+
+    @asynccontextmanager
+    async def stream(self, key_id: str) -> AsyncIterator[None]:
+        """A place for one more stream.
+
+        Raises:
+            Refused: there is none.
+        """
+        if self._streams[key_id] >= STREAMS_OF_ONE or self._streams.total() >= STREAMS_OF_ALL:
+            said = f"A key has at most {STREAMS_OF_ONE} streams at once."
+            raise Refused(429, "too-many-streams", "Too many streams", detail=said, next="Close one of them.")
+        self._streams[key_id] += 1
+        try:
+            yield
+        finally:
+            self._streams[key_id] -= 1
+
+
+def house_of(request: Request) -> House:
+    """The house of the application."""
+    found: House = request.app.state.house
+    return found

@@ -1,0 +1,118 @@
+"""The process that serves: HTTP, and beside it a worker if it is wanted, until somebody stops both.
+
+Invariant: leaving loses nothing. Streams end first, requests are answered, and what the worker moves
+reaches its next superstep and is handed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import uvicorn
+
+from gatepost.service.http.app import guarded
+from gatepost.service.http.house import House
+from gatepost.service.worker import Emit, Terms, Worker
+from gatepost.state.errors import CallerMistake
+
+BACKLOG = 256
+GRACE = timedelta(seconds=5)
+AT_ONCE = 600
+"""Connections; more are told to come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How it serves."""
+
+    worker: Terms | None
+    """How the worker beside it works; None: there is none."""
+    say: Emit
+    """Takes each line of the worker's log."""
+    ready: Callable[[], Awaitable[None]]
+    """Called when it serves."""
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        CallerMistake: the port is taken, or the address is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=False)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CallerMistake(f"port {port} is in use. Choose another: --port {port + 1}, or 0 for any.") from None
+        raise CallerMistake(
+            f"{host}:{port} cannot be listened on ({error.strerror}). Correct --host or --port."
+        ) from None
+
+
+async def serve(house: House, listening: socket.socket, manner: Manner) -> None:
+    """Serve until SIGTERM or SIGINT; a second one leaves at once."""
+    server = _Server(_config(house), manner.ready)
+    worker = Worker(house.graph, terms=manner.worker, say=manner.say) if manner.worker else None
+    # The pool warns of each connection that it finds cut; who asked is told what that means.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+    def leave() -> None:
+        if server.should_exit:
+            server.force_exit = True
+            if worker:
+                worker.cut()
+        server.should_exit = True
+        house.waker.stop()
+        if worker:
+            worker.drain("the service leaves")
+
+    loop = asyncio.get_running_loop()
+    for given in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(given, leave)
+    async with asyncio.TaskGroup() as both:
+        if worker:
+            both.create_task(worker.work())
+        await server.serve(sockets=[listening])
+        leave()
+
+
+class _Server(uvicorn.Server):
+    """Theirs, without its signal handlers: ours also tell the worker and the streams."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, and say so."""
+        await super().startup(sockets)
+        if not self.should_exit:
+            await self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def _config(house: House) -> uvicorn.Config:
+    return uvicorn.Config(
+        guarded(house),
+        access_log=False,
+        log_config=None,
+        lifespan="on",
+        limit_concurrency=AT_ONCE,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(GRACE.total_seconds()),
+        timeout_keep_alive=15,
+    )

@@ -1,0 +1,44 @@
+"""A workflow for the service's tests, named on its command line: what a provider was asked is lines of a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from gatepost import EffectContext, FixedPlan, Plan, Step, Workflow, ref, tool
+
+BOOK = "COUNTER_BOOK"
+
+
+@tool(effect="read")
+def look(name: str) -> dict[str, str]:
+    """Look a customer up."""
+    return {"name": name}
+
+
+@tool(effect="write", on_doubt="retry")
+def charge(ctx: EffectContext, customer: str, cents: int, note: str = "", lines: list[dict[str, Any]] = []) -> str:  # noqa: B006
+    """Charge a customer."""
+    with Path(os.environ[BOOK]).open("a", encoding="utf-8") as book:
+        book.write(f"{ctx.idempotency_key}\n")
+    return f"charged {customer}"
+
+
+SELL = Workflow(
+    name="sell",
+    goals=("sell",),
+    strategy=FixedPlan(
+        Plan(
+            steps=(
+                Step(id="look", tool="look", args={"name": ref("input", "/customer")}),
+                Step(
+                    id="charge",
+                    tool="charge",
+                    args={"customer": ref("look", "/name"), "cents": 100, "note": ref("input", "/note")},
+                ),
+            )
+        )
+    ),
+    tools=(look, charge),
+)

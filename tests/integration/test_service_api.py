@@ -1,0 +1,326 @@
+"""The service over real HTTP: runs are started, followed and answered; and everything that must be refused is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from tests.integration.counter import SELL
+from tests.integration.serving import Person, Served, service
+
+from gatepost import Checkpointer, build_graph
+from gatepost.checkpointing.requests import Requests, Sent
+from gatepost.state.approval import Decision
+from gatepost.state.errors import AlreadyDecided
+from gatepost.testing import Database
+
+OTHER = "elsewhere"
+
+
+@pytest.fixture(scope="module")
+def served(town: Database, town_hall: Checkpointer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service on the module's database."""
+    with service(town.url, town_hall, tmp_path_factory.mktemp("service")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def alice(served: Served) -> Person:
+    """Who may everything in the tenant `local`."""
+    return served.person("alice")
+
+
+@pytest.fixture(scope="module")
+def mallory(served: Served) -> Person:
+    """Who may everything in another tenant."""
+    return served.person("mallory", tenant=OTHER)
+
+
+@pytest.fixture(scope="module")
+def waiting(alice: Person) -> dict[str, Any]:
+    """A question of a run that stays as it is."""
+    return alice.asked(alice.start(customer="ada", note=""))
+
+
+def events(person: Person, run: str, **headers: str) -> list[dict[str, str]]:
+    """The events of a run that has ended, as they are sent."""
+    text = person.http.get(f"/v1/runs/{run}/events", headers=headers).text
+    blocks = [block for block in text.split("\n\n") if "event:" in block]
+    return [dict(line.split(": ", 1) for line in block.splitlines() if ": " in line) for block in blocks]
+
+
+def test_a_run_is_started_followed_answered_and_read_back(alice: Person, served: Served) -> None:
+    run = alice.start(customer="bob", note="first")
+    asked = alice.asked(run)
+    assert (asked["tool"], asked["args"]["customer"], asked["allowed"][0]) == ("charge", "bob", "approve")
+    recorded = alice.decide(asked["id"], type="approve", comment="fine", digest=asked["digest"]).json()
+    shown = alice.wait(run, "succeeded")
+    assert (recorded["by"], recorded["channel"], recorded["authenticated"]) == (
+        "alice",
+        "http",
+        f"key:{alice.key.key_id}",
+    )
+    assert {step["step"]: step["status"] for step in shown["steps"]} == {"look": "succeeded", "charge": "succeeded"}
+    exported = [json.loads(line) for line in alice.http.get(f"/v1/runs/{run}/export").text.splitlines()]
+    (decision,) = [event for event in exported if event["what"] == "decision"]
+    assert decision["detail"]["authenticated"] == f"key:{alice.key.key_id}"
+    history = alice.get(f"/v1/runs/{run}/history", params={"limit": 2})
+    assert history["next"] == history["transitions"][-1]["seq"]
+    rest = alice.get(f"/v1/runs/{run}/history", params={"after": history["next"], "limit": 200})
+    told = [int(event["id"]) for event in events(alice, run) if event["event"] == "transition"]
+    assert told == [row["seq"] for row in history["transitions"] + rest["transitions"]]
+    resumed = events(alice, run, **{"Last-Event-ID": str(told[2])})
+    assert [int(event["id"]) for event in resumed if event["event"] == "transition"] == told[3:]
+    assert resumed[-1]["event"] == "end"
+
+
+def test_a_repeated_answer_is_told_what_is_recorded_and_another_one_is_refused(alice: Person, served: Served) -> None:
+    run = alice.start(customer="carol", note="")
+    asked = alice.asked(run)
+    assert alice.decide(asked["id"], type="approve", digest="0" * 64).status_code == 409
+    first, again = (alice.decide(asked["id"], type="reject", comment="no").json() for _ in range(2))
+    assert (first["repeated"], again["repeated"]) == (False, True)
+    other = alice.decide(asked["id"], type="approve")
+    assert (other.status_code, other.json()["recorded"]["type"]) == (409, "reject")
+    assert alice.wait(run, "rejected")
+
+
+def test_an_edit_is_checked_before_it_is_recorded(alice: Person, waiting: dict[str, Any]) -> None:
+    wrong = alice.decide(waiting["id"], type="edit", args={**waiting["args"], "cents": "many"})
+    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
+    assert "cents" in wrong.json()["detail"]
+    assert wrong.json()["next"]
+    assert alice.get(f"/v1/approvals/{waiting['id']}")["decision"] is None
+
+
+def test_of_fifty_answers_at_once_by_http_and_python_one_counts(
+    alice: Person, served: Served, town_hall: Checkpointer
+) -> None:
+    run = alice.start(customer="dora", note="")
+    asked = alice.asked(run)
+    before = len(served.calls())
+    graph = build_graph([SELL], town_hall)
+
+    def by_http(number: int) -> bool:
+        said = alice.decide(asked["id"], type="approve", comment=str(number))
+        return said.status_code == 200 and not said.json()["repeated"]
+
+    def by_python(number: int) -> bool:
+        try:
+            recorded = graph.decide(Decision(approval=asked["id"], type="approve", by=f"p{number}"))
+        except AlreadyDecided:
+            return False
+        return not recorded.repeated
+
+    with ThreadPoolExecutor(10) as crowd:
+        counted = list(crowd.map(lambda n: by_http(n) if n % 2 else by_python(n), range(50)))
+    assert sum(counted) == 1
+    assert alice.wait(run, "succeeded")
+    assert len(served.calls()) == before + 1
+
+
+def test_a_start_that_is_sent_again_is_one_run(alice: Person, served: Served, town_hall: Checkpointer) -> None:
+    def start(key: str | None, customer: str = "eve") -> httpx.Response:
+        headers = {"Idempotency-Key": key} if key else {}
+        return alice.http.post("/v1/runs", json={"goal": "sell", "input": {"customer": customer}}, headers=headers)
+
+    key = str(uuid.uuid4())
+    first, again = start(key), start(key)
+    assert first.json()["id"] == again.json()["id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other, without = start(key, customer="mallet"), start(None)
+    assert (other.status_code, without.status_code) == (422, 400)
+    under_way = Sent("local", "alice", str(uuid.uuid4()), "")
+    town_hall.bridge.run(Requests(town_hall.pools).begin(under_way))
+    assert start(under_way.request_key).status_code == 422  # another request has that key
+    town_hall.bridge.run(_same_under_way(town_hall, key := str(uuid.uuid4()), alice))
+    assert start(key).status_code == 409
+
+
+async def _same_under_way(hall: Checkpointer, key: str, alice: Person) -> None:
+    request = alice.http.build_request("POST", "/v1/runs", json={"goal": "sell", "input": {"customer": "eve"}})
+    fingerprint = hashlib.sha256(b"POST /v1/runs\0" + request.content).hexdigest()
+    await Requests(hall.pools).begin(Sent("local", "alice", key, fingerprint))
+
+
+def test_a_refused_start_does_not_use_its_key_up(alice: Person) -> None:
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    wrong = alice.http.post("/v1/runs", json={"goal": "sell it all"}, headers=headers)
+    right = alice.http.post("/v1/runs", json={"goal": "sell", "input": {"customer": "x"}}, headers=headers)
+    assert (wrong.status_code, right.status_code) == (422, 202)
+
+
+def test_an_operator_holds_releases_and_cancels(alice: Person) -> None:
+    run = alice.asked(alice.start(customer="finn", note=""))["run"]
+
+    def order(what: str) -> httpx.Response:
+        return alice.http.post(f"/v1/runs/{run}/{what}", json={"reason": "a test"})
+
+    assert order("hold").json()["status"] == "held"
+    assert order("resume").json()["status"] == "blocked"
+    assert order("release").status_code == 422
+    assert order("cancel").json()["status"] == "cancelled"
+    again = order("cancel")
+    assert (again.status_code, "has ended" in again.json()["detail"]) == (422, True)
+
+
+# who may what
+
+
+def doors(served: Served) -> list[tuple[str, str]]:
+    """Every endpoint of the API, from its own description."""
+    described = httpx.get(f"{served.url}/openapi.json").json()
+    return [
+        (method.upper(), path)
+        for path, methods in described["paths"].items()
+        for method in methods
+        if path.startswith("/v1")
+    ]
+
+
+def knock(person: httpx.Client, method: str, path: str, **ids: str) -> httpx.Response:
+    """Ask for something with these ids, with a body that would do."""
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/runs": {"goal": "sell", "input": {}},
+        "/v1/approvals/{approval}/decision": {"type": "approve"},
+    }
+    body = {"json": bodies.get(path, {"reason": "x"})} if method == "POST" else {}
+    return person.request(method, path.format(**{"name": "x.json", **ids}), **body)  # type: ignore[arg-type]
+
+
+def test_nothing_is_answered_without_a_key_that_has_the_scope(
+    served: Served, alice: Person, waiting: dict[str, Any]
+) -> None:
+    ids = {"run_id": waiting["run"], "approval": waiting["id"]}
+    needed = {"GET": "read", "POST": "operate"}
+    with httpx.Client(base_url=served.url) as nobody:
+        for method, path in doors(served):
+            assert knock(nobody, method, path, **ids).status_code == 401, (method, path)
+            scope = {"/v1/runs": "start", "/v1/approvals/{approval}/decision": "decide"}.get(path, needed["POST"])
+            scope = "read" if method == "GET" else scope
+            others = [other for other in ("read", "start", "decide", "operate") if other != scope]
+            person = served.person("limited", scopes=others)
+            assert knock(person.http, method, path, **ids).status_code == 403, (method, path)
+
+
+def test_ids_of_another_tenant_read_as_ids_that_never_were(
+    served: Served, mallory: Person, waiting: dict[str, Any]
+) -> None:
+    ids = {"run_id": waiting["run"], "approval": waiting["id"]}
+    never = {"run_id": "run_ffffffffffffffffffff", "approval": "apr_ffffffffffff"}
+    addressed = [(method, path) for method, path in doors(served) if "{" in path]
+    assert len(addressed) >= 11
+    for method, path in addressed:
+        theirs, none = (knock(mallory.http, method, path, **given) for given in (ids, never))
+        assert (theirs.status_code, none.status_code) == (404, 404), (method, path, theirs.text)
+        plain = [
+            answer.text.replace(given[name], "ID") for answer, given in ((theirs, ids), (none, never)) for name in given
+        ]
+        assert plain[0].replace(ids["approval"], "ID") == plain[2].replace(never["approval"], "ID")
+        assert {name: value for name, value in theirs.headers.items() if name not in {"date", "content-length"}} == {
+            name: value for name, value in none.headers.items() if name not in {"date", "content-length"}
+        }
+    assert mallory.get("/v1/runs") == {"runs": [], "next": None}
+    assert mallory.get("/v1/approvals") == {"approvals": [], "next": None}
+    assert mallory.get("/v1/runs", params={"search": waiting["run"]})["runs"] == []
+
+
+def test_a_key_with_one_other_byte_is_none_and_a_revoked_or_expired_one_neither(
+    served: Served, town_hall: Checkpointer, owner: Any
+) -> None:
+    key = served.key("gus")
+    for at in range(len(key.secret)):
+        other = "A" if key.secret[at] != "A" else "B"
+        wrong = key.secret[:at] + other + key.secret[at + 1 :]
+        assert town_hall.bridge.run(served.keys.of_secret(wrong)) is None
+    with httpx.Client(base_url=served.url, headers={"Authorization": f"Bearer {key.secret}"}) as gus:
+        assert gus.get("/v1/runs").status_code == 200
+        town_hall.bridge.run(served.keys.revoke(key.key_id, "local", by="test"))
+        assert gus.get("/v1/runs").status_code == 401
+    expired = served.key("hal")
+    owner.change("UPDATE gatepost.api_key SET expires_at = gatepost.now() WHERE key_id = %s", expired.key_id)
+    headers = {"Authorization": f"Bearer {expired.secret}"}
+    assert httpx.get(f"{served.url}/v1/runs", headers=headers).status_code == 401
+
+
+def test_a_key_is_stored_nowhere(served: Served, alice: Person, owner: Any) -> None:
+    (row,) = owner.rows("SELECT k::text AS text FROM gatepost.api_key k WHERE key_id = %s", alice.key.key_id)
+    assert alice.key.secret[3:] not in row["text"]
+    assert alice.key.secret not in repr(alice.key)
+
+
+def test_a_requester_does_not_decide_in_a_tenant_of_several_people(served: Served, mallory: Person) -> None:
+    asked = mallory.asked(mallory.start(customer="ida", note=""))
+    refused = mallory.decide(asked["id"], type="approve")
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/invalid-decision")
+    assert served.person("niaj", tenant=OTHER).decide(asked["id"], type="reject").status_code == 200
+
+
+# what is refused before it is read
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+    ids=["another site", "no site", "fetch metadata"],
+)
+def test_another_site_changes_nothing(alice: Person, waiting: dict[str, Any], headers: dict[str, str]) -> None:
+    path = f"/v1/approvals/{waiting['id']}/decision"
+    refused = alice.http.post(path, json={"type": "approve"}, headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/cross-origin")
+
+
+def test_every_response_may_be_neither_framed_nor_sniffed(alice: Person) -> None:
+    for path in ("/v1/runs", "/v1/runs/none", "/nowhere", "/health/live"):
+        headers = alice.http.get(path).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "same-origin")
+
+
+def test_another_name_for_our_address_is_not_answered(served: Served) -> None:
+    assert httpx.get(f"{served.url}/health/live", headers={"Host": "rebound.example"}).status_code == 421
+
+
+def test_a_body_that_is_too_long_is_refused_whatever_it_says_of_its_length(served: Served, alice: Person) -> None:
+    long = b'{"goal": "' + b"x" * 300_000 + b'"}'
+    said = alice.http.post("/v1/runs", content=long)
+    streamed = alice.http.post("/v1/runs", content=iter([long[:200_000], long[200_000:]]))
+    assert (said.status_code, streamed.status_code) == (413, 413)
+    place = urlsplit(served.url)
+    with socket.create_connection((place.hostname, place.port)) as half:  # who never sends the rest disturbs nobody
+        half.sendall(b"POST /v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
+        assert alice.http.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=%27%20OR%201=1", "limit=0", "limit=100000", "after=x", "search=%00", "after=WzEsMiwzXQ"],
+)
+def test_a_query_that_is_none_is_refused(alice: Person, query: str) -> None:
+    assert alice.http.get(f"/v1/runs?{query}").status_code == 422
+
+
+@pytest.mark.parametrize("text", ["%' OR '1'='1", "_", "%", "'; DROP TABLE gatepost.run --", "\u202e"])
+def test_a_search_is_text_and_nothing_else(alice: Person, waiting: dict[str, Any], text: str) -> None:
+    assert alice.get("/v1/runs", params={"search": text})["runs"] == []
+    assert alice.get("/v1/runs", params={"search": waiting["run"][:12]})["runs"][0]["id"] == waiting["run"]
+
+
+def test_pages_of_runs_show_each_once(alice: Person) -> None:
+    whole = [run["id"] for run in alice.get("/v1/runs", params={"limit": 200})["runs"]]
+    paged, after = [], None
+    while True:
+        page = alice.get("/v1/runs", params={"limit": 2, **({"after": after} if after else {})})
+        paged += [run["id"] for run in page["runs"]]
+        if (after := page["next"]) is None:
+            break
+    assert sorted(paged) == sorted(whole)
