@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from gatepost.service.cli import approval, delegation, doctor, effect, history, recover, role, run, worker, workflow
+from gatepost.service.cli import (
+    approval,
+    delegation,
+    doctor,
+    effect,
+    fork,
+    history,
+    recover,
+    replay,
+    role,
+    run,
+    worker,
+    workflow,
+)
 from gatepost.service.cli import policy as rules
 from gatepost.service.cli.desk import Options, named_workflows
 from gatepost.service.cli.exits import EPILOG, flush, leave
@@ -37,6 +50,8 @@ app.add_typer(rules.app, name="policy")
 app.command("worker", epilog=EPILOG)(worker.work)
 app.command("history", epilog=EPILOG)(history.show)
 app.command("export", epilog=EPILOG)(history.export)
+app.command("replay", epilog=EPILOG)(replay.replay)
+app.command("fork", epilog=EPILOG)(fork.fork)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.command("migrate", epilog=EPILOG)(doctor.migrate)
 

@@ -43,6 +43,8 @@ class Exit(IntEnum):
     """no such run, approval or effect"""
     DATABASE = 7
     """the database cannot be reached, is not up to date or not in order"""
+    DIVERGED = 8
+    """a replay goes another way than the record"""
     INTERRUPTED = 130
     """Ctrl-C, or nobody reads the log any more; the run can be resumed"""
 
@@ -58,6 +60,7 @@ EPILOG = "Exit codes: " + " · ".join(
         Exit.CONFLICT: "conflict",
         Exit.NOT_FOUND: "not found",
         Exit.DATABASE: "database",
+        Exit.DIVERGED: "a replay diverged",
         Exit.INTERRUPTED: "interrupted",
     }.items()
 )

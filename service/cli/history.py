@@ -9,6 +9,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import Desk, Json, Limit, RunId, acting, opened
 from gatepost.service.cli.exits import guarded
+from gatepost.service.cli.recording import write_recording
 
 
 @guarded
@@ -51,7 +52,14 @@ def show(
 
 
 @guarded
-def export(context: typer.Context, run_id: RunId) -> None:
+def export(
+    context: typer.Context,
+    run_id: RunId,
+    *,
+    replayable: Annotated[
+        bool, typer.Option("--replayable", help="A recorded history instead, for `gatepost replay --file`.")
+    ] = False,
+) -> None:
     """Everything that happened to a run as JSON lines: who, what, when, from, to, why.
 
     Transitions, plans, steps, approvals, decisions, effects and artifacts in one order, for an audit or for jq.
@@ -59,7 +67,7 @@ def export(context: typer.Context, run_id: RunId) -> None:
     Example: gatepost export run_4f | jq -c 'select(.what == "decision")'
     """
     with opened(context) as desk:
-        desk.run(_write(desk, run_id))
+        desk.run(write_recording(desk, run_id) if replayable else _write(desk, run_id))
 
 
 async def _page(desk: Desk, prefix: str, *, after: int, limit: int) -> list[dict[str, Any]]:
