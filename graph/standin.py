@@ -13,15 +13,15 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from gatepost.checkpointing.approvals import Approvals, Standing
+from gatepost.checkpointing.answers import Standing, standing_in
+from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.entries import Entries
 from gatepost.checkpointing.ledger import Entry, Intent, Ledger
 from gatepost.checkpointing.session import RunSession
-from gatepost.graph.tape import Tape
+from gatepost.graph.tape import Tape, moment
 from gatepost.nodes.outcome import Outcome, failed, parked, succeeded, unknown
 from gatepost.nodes.tool import AnyTool, InvalidResult
 from gatepost.nodes.visit import Visit
-from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import InvalidValue
 from gatepost.state.report import Cause
@@ -126,17 +126,12 @@ class RecordedApprovals(Approvals):
         taken = row["taken_seq"] is not None and row["taken_seq"] <= seq
         closed = row["closed_at"] is not None and row["closed_at"] <= self._tape.at(seq) and row["taken_seq"] is None
         status = ApprovalStatus.DECIDED if taken else ApprovalStatus(row["status"]) if closed else ApprovalStatus.OPEN
-        said = self._tape.decisions.get(row["approval_id"]) if taken else None
-        return Standing(
-            approval=row["approval_id"],
-            step=row["step_id"],
-            status=status if status is not ApprovalStatus.DECIDED or taken else ApprovalStatus.OPEN,
-            digest=row["digest"],
-            request=ApprovalRequest.model_validate(row["request"]),
-            act_too_late=row["act_by"] is not None and row["act_by"] <= self._tape.at(seq),
-            decision=None if said is None else _decision(said),
-            decided_digest=None if said is None else said["digest"],
-        )
+        if status is ApprovalStatus.DECIDED and not taken:
+            status = ApprovalStatus.OPEN  # decided by then, and not yet heard
+        too_late = row["act_by"] is not None and row["act_by"] <= self._tape.at(seq)
+        nobody = {"level": 0, "yes": 0, **row, "principal": None, "decided_digest": None}
+        asked = self._tape.answered(row) if taken else nobody
+        return standing_in({**asked, "status": status, "act_too_late": too_late, **_moments(row)})
 
 
 class RecordedLedger(Ledger):
@@ -181,16 +176,8 @@ class RecordedEntries(Entries):
         return [row["answer"]]
 
 
-def _decision(row: Mapping[str, Any]) -> Decision:
-    return Decision(
-        approval=row["approval_id"],
-        type=row["type"],
-        by=row["principal"],
-        comment=row["comment"],
-        args=row["args"],
-        channel=row["channel"],
-        authenticated=row["authenticated"],
-    )
+def _moments(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: moment(row.get(name)) for name in ("act_by", "decide_by")}
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

@@ -92,9 +92,10 @@ class Tape:
     def answered(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A question joined with its answer, as the table of approvals gives it."""
         said = self.decisions.get(row["approval_id"]) or dict.fromkeys(
-            ("principal", "type", "comment", "args", "channel", "authenticated", "digest", "at")
+            ("principal", "type", "comment", "args", "channel", "authenticated", "on_behalf_of", "digest", "at")
         )
-        return {**said, **row, "decided_digest": said["digest"], "decided_at": moment(said["at"])}
+        counted = {"level": 0, "yes": 0, "on_behalf_of": ""}  # of records from before there were several answers
+        return {**counted, **said, **row, "decided_digest": said["digest"], "decided_at": moment(said["at"])}
 
     def plan(self, version: int) -> Plan | None:
         """A plan version."""
@@ -138,9 +139,18 @@ def comparable(seen: dict[str, Any]) -> dict[str, Any]:
     """Of questions, what a person answers for, and how: what only describes it may grow with a release."""
     compared = {**seen, "approvals": _asked(seen["approvals"])}
     state = seen.get("state")
-    if state and state.get("approvals"):
-        compared["state"] = {**state, "approvals": _asked(state["approvals"])}
+    if state:
+        compared["state"] = {**state}
+        if state.get("approvals"):
+            compared["state"]["approvals"] = _asked(state["approvals"])
+        if state.get("signals"):
+            compared["state"]["signals"] = [_said(signal) for signal in state["signals"]]
     return compared
+
+
+def _said(signal: Row) -> Row:
+    """What nodes tell the gate, without what says nothing: a later release may have more to say."""
+    return {name: value for name, value in signal.items() if value not in (None, False)}
 
 
 def _asked(requests: Mapping[str, Row]) -> dict[str, Row]:

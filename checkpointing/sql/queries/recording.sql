@@ -21,10 +21,15 @@ SELECT version, seq, plan FROM gatepost.plan WHERE run_id = %(run_id)s ORDER BY 
 SELECT seq, step_id, record FROM gatepost.step WHERE run_id = %(run_id)s ORDER BY seq, at, step_id;
 
 -- name: of_approvals
--- Every question with its answer.
-SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.opened_seq, a.opened_at, a.closed_at, a.taken_seq,
-       a.act_by
-FROM gatepost.approval a WHERE a.run_id = %(run_id)s ORDER BY a.opened_seq, a.opened_at, a.approval_id;
+-- Every question, and how many different people said yes to what was decided.
+SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.level, a.opened_seq, a.opened_at, a.closed_at,
+       a.taken_seq, a.decide_by, least(a.act_by, d.act_by) AS act_by,
+       (SELECT count(*) FROM (
+            SELECT DISTINCT ON (v.counted_as) v.type, v.digest FROM gatepost.vote v
+            WHERE v.approval_id = a.approval_id AND v.level = a.level ORDER BY v.counted_as, v.number DESC
+        ) AS last WHERE last.type IN ('approve', 'edit') AND last.digest = d.digest) AS yes
+FROM gatepost.approval a LEFT JOIN gatepost.decision d USING (approval_id)
+WHERE a.run_id = %(run_id)s ORDER BY a.opened_seq, a.opened_at, a.approval_id;
 
 -- name: of_decisions
 -- Every answer.
