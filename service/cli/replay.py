@@ -139,4 +139,4 @@ def _short(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:197]}…"  # noqa: PLR2004 (a line or two on a screen)
 
 
-_NO_OPTIONS = Options(database=None, workflows=(), policy=None, principal=None, no_input=True)
+_NO_OPTIONS = Options(database=None, workflows=(), policy=None, policies=None, principal=None, no_input=True)

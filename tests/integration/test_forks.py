@@ -43,7 +43,10 @@ def _rows(owner: Owner, run: str) -> dict[str, Any]:
         name: owner.rows(f"SELECT t::text AS row FROM {name} t WHERE thread_id = %s ORDER BY 1", run)  # noqa: S608
         for name in ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
     }
-    return {**ours, **theirs}
+    run_row = owner.rows(
+        "SELECT (to_jsonb(t) - 'lease_expires_at')::text AS row FROM gatepost.run t WHERE run_id = %s", run
+    )
+    return {**ours, **theirs, "run": run_row}  # a live run's own heart goes on beating
 
 
 def _at(owner: Owner, run: str, node: str) -> int:
