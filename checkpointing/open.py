@@ -10,6 +10,8 @@ from gatepost.checkpointing.address import Address, resolve
 from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.breakers import Breakers
 from gatepost.checkpointing.bridge import Bridge
+from gatepost.checkpointing.entries import Entries
+from gatepost.checkpointing.forks import Forks
 from gatepost.checkpointing.heart import Heart
 from gatepost.checkpointing.history import History
 from gatepost.checkpointing.ledger import Ledger
@@ -43,6 +45,8 @@ class Checkpointer(GatepostSaver):
         self.approvals = Approvals(self.pools)
         self.people = People(self.pools)
         self.ledger = Ledger(self.pools)
+        self.entries = Entries(self.pools)
+        self.forks = Forks(self.pools)
         self.breakers = Breakers(self.pools)
         self.orders = Orders(self.pools)
         self.policies = PolicyVersions(self.pools)

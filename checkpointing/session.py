@@ -60,11 +60,15 @@ class RunRow:
     status: RunStatus
     seq: int
     plan_version: int
+    parent_run_id: str | None = None
+    """Of a fork: the run that it was forked from."""
+    fork_effects: str | None = None
+    """Of a fork: `reuse`, `dry-run` or `fire`."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> RunRow:
         """Pick the fields out of a row of gatepost.run."""
-        fields = {name: row[name] for name in cls.__slots__}
+        fields: dict[str, Any] = {name: row.get(name) for name in cls.__slots__}
         return cls(**{**fields, "status": RunStatus(row["status"])})
 
 

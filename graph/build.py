@@ -31,9 +31,10 @@ from gatepost.nodes.replacement import Replacement
 from gatepost.nodes.visit import Equipment, Visit
 from gatepost.nodes.workflow import Catalog, FixedPlan, Workflow
 from gatepost.state.board import Board
-from gatepost.state.channels import RunInput, RunState, check_version
+from gatepost.state.channels import STATE_SCHEMA, RunInput, RunState, check_version
 from gatepost.state.errors import DoorClosed, InvalidPlan, InvalidValue, NotHeld
 from gatepost.state.plan import plan_of
+from gatepost.state.upgrades import upgraded
 
 GRAPH_VERSION = "1"
 """Stored with each run; rises when a run in flight could not go on under the new graph."""
@@ -78,9 +79,11 @@ def build_graph(
         ledger=checkpointer.ledger,
         approvals=checkpointer.approvals,
         breakers=checkpointer.breakers,
+        entries=checkpointer.entries,
+        forks=checkpointer.forks,
     )
     _fitting(equipment.catalog)
-    compiled = _builder(equipment).compile(checkpointer=checkpointer, interrupt_before=list(GATES), name="gatepost")
+    compiled = wired(equipment).compile(checkpointer=checkpointer, interrupt_before=list(GATES), name="gatepost")
     graph = GatepostGraph.adopt(compiled, equipment=equipment, saver=checkpointer, version=GRAPH_VERSION)
     return graph.copy({"config": {"recursion_limit": NO_LIMIT}})
 
@@ -137,7 +140,8 @@ def _fitting(catalog: Catalog) -> None:
             )
 
 
-def _builder(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput, RunState]:
+def wired(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput, RunState]:
+    """Nodes and edges, not yet compiled: for a run that is held, or for a replay of one."""
     builder = StateGraph(RunState, context_schema=RunContext, input_schema=RunInput)
     bodies: dict[str, Body] = {
         "planner": planner,
@@ -178,6 +182,7 @@ def _node(name: str, body: Body, equipment: Equipment) -> Callable[..., Awaitabl
                 f"{name} was entered without the run's lease: a graph compiled elsewhere, another checkpointer, "
                 "or a run that has ended. Enter through the graph that build_graph() returned."
             )
+        state = upgraded(state, to=STATE_SCHEMA)
         check_version(state)
         task: str = config["configurable"]["__pregel_task_id"]
         session.enter(name, task)

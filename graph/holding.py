@@ -7,7 +7,7 @@ what the run has staged is settled before the lease is let go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any, cast
@@ -23,6 +23,7 @@ from gatepost.checkpointing.runs import Admission, ended, said
 from gatepost.checkpointing.session import SESSION_KEY, RunSession
 from gatepost.graph import door
 from gatepost.graph.context import RunContext
+from gatepost.nodes.facts import facts_of
 from gatepost.nodes.visit import Equipment
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, UnknownVersion
@@ -85,6 +86,7 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             return
         session.trail.policy = self.equipment.catalog.named(row["workflow"]).checkpoints
         try:
+            await self.saver.entries.note(session, facts_of(self.equipment, row["workflow"], who.tenant))
             if session.instructed:
                 await self._instruct(entry, session)
             yield session
@@ -116,8 +118,7 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         session.enter("operator", _OPERATOR)
         for instruction in said:
             session.stage_heard(_OPERATOR, instruction["number"])
-        told = StateUpdate({"signals": [_signal(instruction) for instruction in said]}, _BEFORE_THE_GATE, None)
-        await super().abulk_update_state(_engine_config(entry, session), [[told]])
+        await super().abulk_update_state(_engine_config(entry, session), [[told(said)]])
         session.instructed = False
 
     def _same_graph(self, row: Mapping[str, Any]) -> None:
@@ -133,6 +134,11 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             await self.saver.settle(session)
         finally:
             await held.__aexit__(None, None, None)
+
+
+def told(instructions: Sequence[Mapping[str, Any]]) -> StateUpdate:
+    """What tells the gate of instructions."""
+    return StateUpdate({"signals": [_signal(said) for said in instructions]}, _BEFORE_THE_GATE, None)
 
 
 def _signal(instruction: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ async def _ending(state: RunState, visit: Visit, status: RunStatus, reason: str)
         steps=dict(visit.board.records),
         approvals=decided,
         policy_version=visit.policy.version,
+        now=session.now,
     )
 
 

@@ -30,6 +30,8 @@ class Outcome:
     state: EffectState
     result: JsonValue = None
     finding: Finding | None = None
+    note: str = ""
+    """What the step's record says about it, where it succeeded."""
     failure: Failure | None = None
     wake_at: datetime | None = None
     """Of a call that waits: when it is made (again)."""
@@ -83,7 +85,7 @@ def settled(record: StepRecord, outcome: Outcome, *, tool: AnyTool | None, reaso
         output=outcome.result,
         needs_approval=outcome.finding.needs_approval if outcome.finding else None,
         failure=outcome.failure,
-        reason=reason or (outcome.failure.message if outcome.failure else ""),
+        reason=reason or outcome.note or (outcome.failure.message if outcome.failure else ""),
     )
 
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gatepost.nodes.asking import Asking
 from gatepost.nodes.lookalike import lookalike
+from gatepost.nodes.situation import Response, Situation
 from gatepost.nodes.tool import AnyTool, InvalidArguments
 from gatepost.nodes.visit import Visit
-from gatepost.nodes.workflow import Response, Situation, next_plan, origin_of
+from gatepost.nodes.workflow import next_plan, origin_of
 from gatepost.state.board import Board
+from gatepost.state.canonical import digest_of
 from gatepost.state.channels import STATE_SCHEMA, RunState
 from gatepost.state.errors import GatepostError, InvalidPlan
 from gatepost.state.plan import Plan, plan_of
@@ -65,12 +68,16 @@ async def _plan(state: RunState, visit: Visit) -> dict[str, Any]:
 
 def situation(state: RunState, visit: Visit) -> Situation:
     """What the strategy is told."""
+    session, run, version = visit.session, visit.session.run, state.get("plan_version", 0) + 1
     return Situation(
         goal=state["goal"],
         input=state.get("input", {}),
         plan=visit.board.plan,
         steps=dict(visit.board.records),
         responses=tuple(Response(**said) for said in state.get("responses", [])),
+        now=session.now,
+        seed=int(digest_of(run.run_id, version, session.now.isoformat())[:12], 16),
+        asking=Asking(visit, version),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from gatepost.checkpointing.ledger import Entry, Intent
 from gatepost.nodes.attempts import Attempts
+from gatepost.nodes.forked import in_a_fork
 from gatepost.nodes.outcome import Outcome, failed, recorded, unknown
 from gatepost.nodes.tool import AnyTool, EffectContext
 from gatepost.nodes.visit import Visit
@@ -43,6 +44,10 @@ async def carry_out(
     Raises:
         LostRun: another owner has the run; nothing is recorded.
     """
+    if visit.equipment.stand_in is not None:
+        return await visit.equipment.stand_in.carried_out(visit, tool, intent)
+    if (ended := await in_a_fork(visit, tool, intent)) is not None:
+        return ended
     call = Attempts(visit, tool, args, context=context, attempts=attempts)
     if tool.effect is EffectClass.READ:
         return await call.let_through() or await call.run()
@@ -63,6 +68,8 @@ async def refuse(visit: Visit, key: str | None, why: str) -> Outcome:
 
     An earlier attempt may have been cut off while it was still allowed: then "nothing was called" would be a guess.
     """
+    if visit.equipment.stand_in is not None:
+        return await visit.equipment.stand_in.refused(visit, key, why)
     entry = await visit.equipment.ledger.get(key) if key else None
     if entry is None:
         return failed(Failure(kind="policy_denied", message=f"{why}. Nothing was called."))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from pydantic import JsonValue
 
 from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.breakers import Breakers
-from gatepost.checkpointing.ledger import Ledger
+from gatepost.checkpointing.entries import Entries
+from gatepost.checkpointing.forks import Forks
+from gatepost.checkpointing.ledger import Intent, Ledger
 from gatepost.checkpointing.session import RunSession
+from gatepost.nodes.caution import cautious
+from gatepost.nodes.outcome import Outcome
 from gatepost.nodes.policy import Judgement, Question
 from gatepost.nodes.policy_sets import Layers, PolicySets
 from gatepost.nodes.reaction import reactions_to
@@ -24,6 +29,18 @@ from gatepost.state.failure import FailureKind, Reaction
 from gatepost.state.plan import Step
 
 
+class StandIn(Protocol):
+    """What answers in place of the world."""
+
+    async def carried_out(self, visit: Visit, tool: AnyTool, intent: Intent) -> Outcome:
+        """How the call ended when it was made."""
+        ...
+
+    async def refused(self, visit: Visit, key: str | None, why: str) -> Outcome:
+        """How a call ended that may not be made (any more)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """What all nodes of one graph share."""
@@ -33,6 +50,12 @@ class Equipment:
     ledger: Ledger
     approvals: Approvals
     breakers: Breakers
+    entries: Entries | None = None
+    forks: Forks | None = None
+    stand_in: StandIn | None = None
+    """In a replay: what answers in place of the world. Nothing is called then."""
+    facts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """By workflow and tenant: what `nodes.facts` has worked out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +113,7 @@ class Visit:
             purpose: `run` or `compensate`.
         """
         run = self.session.run
-        return self.policy.judge(
+        judgement = self.policy.judge(
             Question(
                 principal=run.requested_by,
                 tenant=run.tenant,
@@ -107,6 +130,7 @@ class Visit:
                 now=_minute(datetime.fromisoformat(now) if now else self.session.now) if self.policy.timed else None,
             )
         )
+        return cautious(judgement, fork_effects=run.fork_effects, effect=tool.effect)
 
     def judge_undo(self, step: str, undo: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
         """What the policy says about undoing a step with these arguments."""

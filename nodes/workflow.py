@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -21,6 +22,7 @@ from gatepost.nodes.policy import Policy
 from gatepost.nodes.policy_sets import set_of
 from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.replacement import Replacement, Replacements
+from gatepost.nodes.situation import Situation
 from gatepost.nodes.tool import AnyTool, ToolMistake
 from gatepost.state.artifact import Artifact
 from gatepost.state.checkpoints import CheckpointPolicy, checked
@@ -31,31 +33,6 @@ from gatepost.state.recovery import Mode
 from gatepost.state.status import RunStatus
 from gatepost.state.step import StepRecord
 from gatepost.state.values import storable
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What made a new plan necessary: a person's text or a step's finding."""
-
-    source: str
-    """`approval` or `step`."""
-    who: str
-    """The principal, or the step."""
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What a strategy plans from. Read-only."""
-
-    goal: str
-    input: Mapping[str, JsonValue]
-    plan: Plan | None
-    """The version in force; None at the start."""
-    steps: Mapping[str, StepRecord]
-    """The latest record of each step that has one."""
-    responses: tuple[Response, ...]
-    """All of the run so far, oldest first."""
 
 
 class Strategy(Protocol):
@@ -111,6 +88,8 @@ class Ending:
     approvals: tuple[Mapping[str, Any], ...]
     """Decided approvals, oldest first: request and decision as plain data."""
     policy_version: str
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """Stored with the transition: the same when the run is replayed. A clock that is read directly is not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -523,6 +523,20 @@ BEGIN
     END IF;
 END $$;
 
+CREATE TABLE gatepost.answer (
+    run_id text NOT NULL,
+    plan_version integer NOT NULL,
+    number integer NOT NULL,
+    digest text NOT NULL,
+    prompt json NOT NULL,
+    answer json NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+COMMENT ON TABLE gatepost.answer IS 'what a model said to a planning strategy: asked once, whatever dies after it';
+
+COMMENT ON COLUMN gatepost.answer.plan_version IS 'the version that was being planned';
+
 CREATE TABLE gatepost.answered_request (
     tenant text NOT NULL,
     principal text NOT NULL,
@@ -627,6 +641,14 @@ CREATE TABLE gatepost.clock_shift (
     CONSTRAINT clock_shift_singleton_check CHECK (singleton)
 );
 
+CREATE TABLE gatepost.code (
+    digest text NOT NULL,
+    facts json NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+COMMENT ON TABLE gatepost.code IS 'what a run was moved by: policy, declarations, fingerprints of code; once per version';
+
 CREATE TABLE gatepost.decision (
     approval_id text NOT NULL,
     principal text NOT NULL,
@@ -706,6 +728,17 @@ COMMENT ON COLUMN gatepost.effect.cleared IS 'every attempt so far certainly did
 
 COMMENT ON COLUMN gatepost.effect.not_before IS 'when the next attempt may be made; set while nothing is under way';
 
+CREATE TABLE gatepost.entry (
+    run_id text NOT NULL,
+    epoch bigint NOT NULL,
+    now timestamp with time zone NOT NULL,
+    status gatepost.run_status NOT NULL,
+    reason text NOT NULL,
+    code text NOT NULL
+);
+
+COMMENT ON TABLE gatepost.entry IS 'one owner''s hold on a run: what its first superstep saw';
+
 CREATE TABLE gatepost.intervention (
     number bigint NOT NULL,
     run_id text NOT NULL,
@@ -767,7 +800,12 @@ CREATE TABLE gatepost.run (
     ordered text,
     ordered_by text,
     ordered_why text,
+    parent_run_id text,
+    parent_seq bigint,
+    fork_effects text,
     CONSTRAINT run_final_is_finished CHECK (((status = ANY (ARRAY['succeeded'::gatepost.run_status, 'rejected'::gatepost.run_status, 'failed'::gatepost.run_status, 'compensated'::gatepost.run_status, 'cancelled'::gatepost.run_status])) = (finished_at IS NOT NULL))),
+    CONSTRAINT run_fork_effects_check CHECK ((fork_effects = ANY (ARRAY['reuse'::text, 'dry-run'::text, 'fire'::text]))),
+    CONSTRAINT run_fork_has_parent CHECK ((((parent_run_id IS NULL) = (parent_seq IS NULL)) AND ((parent_run_id IS NULL) = (fork_effects IS NULL)))),
     CONSTRAINT run_ordered_check CHECK ((ordered = ANY (ARRAY['cancel'::text, 'hold'::text, 'instruct'::text]))),
     CONSTRAINT run_owned_has_lease CHECK (((owner IS NULL) = (lease_expires_at IS NULL)))
 );
@@ -777,6 +815,12 @@ COMMENT ON COLUMN gatepost.run.setbacks IS 'attempts in a row that died or faile
 COMMENT ON COLUMN gatepost.run.trouble IS 'what the last of them ended with; null where it died without a word';
 
 COMMENT ON COLUMN gatepost.run.ordered IS 'what the owner is to do at its next superstep; null once it is done';
+
+COMMENT ON COLUMN gatepost.run.parent_run_id IS 'the run that this one was forked from; null for one that was started';
+
+COMMENT ON COLUMN gatepost.run.parent_seq IS 'the transition of it whose state this one starts from';
+
+COMMENT ON COLUMN gatepost.run.fork_effects IS 'reuse and dry-run: nothing is called; fire: effects are made anew, each under an approval of its own';
 
 CREATE VIEW gatepost.next_mover WITH (security_invoker='true') AS
  WITH moment AS MATERIALIZED (
@@ -937,6 +981,9 @@ ALTER TABLE gatepost.vote ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+ALTER TABLE ONLY gatepost.answer
+    ADD CONSTRAINT answer_pkey PRIMARY KEY (run_id, plan_version, number, digest);
+
 ALTER TABLE ONLY gatepost.answered_request
     ADD CONSTRAINT answered_request_pkey PRIMARY KEY (tenant, principal, request_key);
 
@@ -961,6 +1008,9 @@ ALTER TABLE ONLY gatepost.breaker
 ALTER TABLE ONLY gatepost.clock_shift
     ADD CONSTRAINT clock_shift_pkey PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY gatepost.code
+    ADD CONSTRAINT code_pkey PRIMARY KEY (digest);
+
 ALTER TABLE ONLY gatepost.decision
     ADD CONSTRAINT decision_pkey PRIMARY KEY (approval_id, principal);
 
@@ -969,6 +1019,9 @@ ALTER TABLE ONLY gatepost.delegation
 
 ALTER TABLE ONLY gatepost.effect
     ADD CONSTRAINT effect_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY gatepost.entry
+    ADD CONSTRAINT entry_pkey PRIMARY KEY (run_id, epoch);
 
 ALTER TABLE ONLY gatepost.intervention
     ADD CONSTRAINT intervention_pkey PRIMARY KEY (number);
@@ -1051,6 +1104,9 @@ CREATE TRIGGER run_admitted AFTER INSERT ON gatepost.run FOR EACH ROW WHEN ((new
 
 CREATE TRIGGER run_requeued AFTER UPDATE OF status, wake_at ON gatepost.run FOR EACH ROW WHEN (((new.status = ANY (ARRAY['queued'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND ((old.status IS DISTINCT FROM new.status) OR (old.wake_at IS DISTINCT FROM new.wake_at)))) EXECUTE FUNCTION gatepost.ring();
 
+ALTER TABLE ONLY gatepost.answer
+    ADD CONSTRAINT answer_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY gatepost.approval_event
     ADD CONSTRAINT approval_event_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
 
@@ -1065,6 +1121,12 @@ ALTER TABLE ONLY gatepost.decision
 
 ALTER TABLE ONLY gatepost.effect
     ADD CONSTRAINT effect_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.entry
+    ADD CONSTRAINT entry_code_fkey FOREIGN KEY (code) REFERENCES gatepost.code(digest);
+
+ALTER TABLE ONLY gatepost.entry
+    ADD CONSTRAINT entry_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY gatepost.intervention
     ADD CONSTRAINT intervention_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
@@ -1129,6 +1191,8 @@ GRANT ALL ON FUNCTION gatepost.write_records(p_run_id text, p_epoch bigint, p_se
 
 GRANT ALL ON FUNCTION gatepost.write_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
+GRANT SELECT,INSERT ON TABLE gatepost.answer TO gatepost_app;
+
 GRANT SELECT,INSERT,DELETE ON TABLE gatepost.answered_request TO gatepost_app;
 
 GRANT UPDATE(fingerprint) ON TABLE gatepost.answered_request TO gatepost_app;
@@ -1175,6 +1239,8 @@ GRANT UPDATE(changed_at) ON TABLE gatepost.breaker TO gatepost_app;
 
 GRANT SELECT ON TABLE gatepost.clock_shift TO gatepost_app;
 
+GRANT SELECT,INSERT ON TABLE gatepost.code TO gatepost_app;
+
 GRANT SELECT,INSERT ON TABLE gatepost.decision TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.delegation TO gatepost_app;
@@ -1202,6 +1268,8 @@ GRANT UPDATE(attempted_at) ON TABLE gatepost.effect TO gatepost_app;
 GRANT UPDATE(cleared) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT UPDATE(not_before) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.entry TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.intervention TO gatepost_app;
 

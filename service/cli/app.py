@@ -16,9 +16,11 @@ from gatepost.service.cli import (
     doctor,
     effect,
     export,
+    fork,
     history,
     key,
     recover,
+    replay,
     role,
     run,
     serve,
@@ -54,6 +56,8 @@ app.command("serve", epilog=EPILOG)(serve.serve)
 app.command("dev", epilog=EPILOG)(serve.dev)
 app.command("history", epilog=EPILOG)(history.show)
 app.command("export", epilog=EPILOG)(export.export)
+app.command("replay", epilog=EPILOG)(replay.replay)
+app.command("fork", epilog=EPILOG)(fork.fork)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.command("migrate", epilog=EPILOG)(doctor.migrate)
 

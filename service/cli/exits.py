@@ -43,6 +43,8 @@ class Exit(IntEnum):
     """no such run, approval or effect"""
     DATABASE = 7
     """the database cannot be reached, is not up to date or not in order"""
+    DIVERGED = 8
+    """a replay goes another way than the record"""
     ALTERED = 9
     """an exported file is not as it was written"""
     INTERRUPTED = 130
@@ -60,6 +62,7 @@ EPILOG = "Exit codes: " + " · ".join(
         Exit.CONFLICT: "conflict",
         Exit.NOT_FOUND: "not found",
         Exit.DATABASE: "database",
+        Exit.DIVERGED: "a replay diverged",
         Exit.ALTERED: "altered file",
         Exit.INTERRUPTED: "interrupted",
     }.items()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any, TypeVar
 
 import typer
 
 from gatepost.service import terminal
 from gatepost.service.cli.desk import Desk, acting, opened
 from gatepost.service.cli.exits import Exit, guarded
+from gatepost.service.cli.recording import write_recording
 from gatepost.state import chain
 from gatepost.state.errors import CallerMistake
 
 _NO_FILE = Path("-")
+T = TypeVar("T")
 
 
 @guarded
@@ -31,6 +35,9 @@ def export(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report of one page for people, to mail.")
     ] = None,
+    replayable: Annotated[
+        bool, typer.Option("--replayable", help="A recorded history instead, for `gatepost replay --file`.")
+    ] = False,
     verify: Annotated[
         Path | None, typer.Option("--verify", metavar="FILE", help="Check an exported file; needs no database.")
     ] = None,
@@ -46,8 +53,8 @@ def export(
     Example: gatepost export run_4f --out run_4f.jsonl && gatepost export --verify run_4f.jsonl
     """
     if verify is not None:
-        if run_id or out or html:
-            raise CallerMistake("--verify looks at a file and nothing else: leave the run, --out and --html out.")
+        if run_id or out or html or replayable:
+            raise CallerMistake("--verify looks at a file and nothing else: leave the run and the other options out.")
         _verify(verify, expect)
     elif expect is not None:
         raise CallerMistake("--expect is for --verify.")
@@ -58,24 +65,28 @@ def export(
             found = desk.run(desk.checkpointer.runs.find(str(run_id), acting(None).tenant))
             if html is not None:
                 _report(desk, found, html)
-            if out is not None or html is None:
-                _export(desk, found, out)
+            if replayable:
+                if _saved(desk, out, partial(write_recording, desk, found)):
+                    terminal.hint(f"saved {out}; replay it with: {desk.typed('replay', '--file', str(out))}")
+            elif (out is not None or html is None) and (last := _saved(desk, out, partial(_write, desk, found))):
+                terminal.hint(f"saved {out}; keep its last hash elsewhere, and check with:")
+                terminal.hint(f"  {desk.typed('export', '--verify', str(out), '--expect', last)}")
 
 
-def _export(desk: Desk, run: str, out: Path | None) -> None:
+def _saved(desk: Desk, out: Path | None, write: Callable[[IO[str] | None], Coroutine[Any, Any, T]]) -> T | None:
+    """Write a file, whole or not at all, and give what writing gave; None where it went to standard output."""
     if out is None or out == _NO_FILE:
-        desk.run(_write(desk, run, None))
-        return
+        desk.run(write(None))
+        return None
     unfinished = out.with_name(f"{out.name}.part")
     try:
         with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-            last = desk.run(_write(desk, run, file))
+            given = desk.run(write(file))
         unfinished.replace(out)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise CallerMistake(f"{out} cannot be written ({error.strerror}). Name another file.") from None
-    terminal.hint(f"saved {out}; keep its last hash elsewhere, and check with:")
-    terminal.hint(f"  {desk.typed('export', '--verify', str(out), '--expect', last)}")
+    return given
 
 
 async def _write(desk: Desk, run: str, file: IO[str] | None) -> str:

@@ -1,0 +1,295 @@
+"""Tries to make a replay act, to let it differ from a record that today's code made, and to hide why it does."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from tests.golden import workflows as made
+from tests.integration.conftest import Owner, Shop
+
+from gatepost import (
+    Cause,
+    EffectContext,
+    FixedPlan,
+    GatepostGraph,
+    Plan,
+    Policy,
+    Recording,
+    RunContext,
+    Situation,
+    Step,
+    Workflow,
+    record,
+    replay,
+    tool,
+)
+from gatepost.graph import build as built
+from gatepost.graph.routing import route
+from gatepost.graph.timetravel import areplay_unfinished
+from gatepost.state.errors import InvalidValue, UnknownVersion
+from gatepost.state.recording import read_recording
+
+Build = Callable[..., GatepostGraph]
+
+
+def _config(run: str) -> Any:
+    return {"configurable": {"thread_id": run}}
+
+
+@pytest.fixture
+def graph(build: Build) -> GatepostGraph:
+    return build([*made.WORKFLOWS, made.chain(1000)], policy=made.ALL)
+
+
+@pytest.fixture
+def sale(graph: GatepostGraph, request: pytest.FixtureRequest) -> Recording:
+    """A sale that a model planned in two segments."""
+    run = f"sale-{request.node.name}"[:100].translate(str.maketrans("[] ", "---"))
+    assert graph.invoke({"goal": "sell"}, _config(run))["status"] == "succeeded"
+    made.CALLED.clear()
+    return record(graph, run)
+
+
+@pytest.mark.parametrize(
+    ("goal", "status"),
+    [("sell", "succeeded"), ("lost_sale", "failed"), ("undone_sale", "compensated"), ("replan", "succeeded")],
+)
+def test_a_run_replays_as_it_was_and_calls_nothing(graph: GatepostGraph, owner: Owner, goal: str, status: str) -> None:
+    run = f"as-it-was-{goal}"
+    assert graph.invoke({"goal": goal}, _config(run))["status"] == status
+    made.CALLED.clear()
+    before = owner.counts(run)
+    report = replay(run, graph)
+    assert report.identical, report.divergence
+    assert report.transitions == report.last
+    assert made.CALLED == []
+    assert owner.counts(run) == before
+
+
+def test_a_thousand_steps_replay_as_they_were(graph: GatepostGraph) -> None:
+    assert graph.invoke({"goal": "chain"}, _config("chain"))["status"] == "succeeded"
+    recording = record(graph, "chain")
+    made.CALLED.clear()
+    report = replay(recording, graph, clocks=False)
+    assert (report.identical, made.CALLED) == (True, [])
+    assert len(recording.states) == report.transitions > 1000
+    middle = replay(recording, graph, begin=900, until=930, clocks=False)
+    assert (middle.identical, middle.transitions) == (True, 31)
+
+
+def _no_letters(state: Any) -> Any:
+    """A routing rule: whatever would be executed after the second plan is not."""
+    return "finalizer" if state["plan_version"] > 1 and not state.get("ending") else route(state)
+
+
+class Itemised(made.Receipt):
+    """A receipt that says more."""
+
+    items: list[str]
+
+
+class Bigger(made.Order):
+    """An order that is read with something more in it."""
+
+    currency: str = "EUR"
+
+
+@tool(name="charge", effect="write", on_doubt="retry", retry=made.ONCE, compensate=made.refund)
+def charge_with_items(ctx: EffectContext, customer: str, cents: int) -> Itemised:
+    raise AssertionError("called")
+
+
+CAREFUL = Policy("""
+@id("all") permit (principal, action, resource);
+@id("no-letters") forbid (principal, action == Action::"run", resource) when { context.tool == "mail" };
+""")
+
+
+def _first(recording: Recording, node: str, *, after: int = 0) -> int:
+    return next(int(row["seq"]) for row in recording.transitions if node in row["nodes"] and row["seq"] > after)
+
+
+@pytest.mark.parametrize(
+    ("changed", "node", "cause"),
+    [
+        ({"task": "pick other tools"}, "planner", Cause.PROMPT),
+        ({"charge": "debit"}, "planner", Cause.RENAME),
+        ({"charging": charge_with_items}, "executor", Cause.DATA_SHAPE),
+        ({"worth_a_letter": 200}, "planner again", Cause.ROUTING),
+    ],
+)
+def test_a_changed_workflow_is_found_where_it_first_matters(
+    sale: Recording, changed: dict[str, Any], node: str, cause: Cause
+) -> None:
+    report = replay(sale, [made.sale(**changed)], policy=made.ALL)
+    assert report.divergence is not None
+    assert report.divergence.cause is cause, report.divergence
+    expected = {
+        "planner": _first(sale, "planner"),
+        "planner again": _first(sale, "planner", after=_first(sale, "planner")),
+        "executor": _first(sale, "executor", after=_first(sale, "executor")),
+    }[node]
+    assert report.divergence.seq == expected
+    assert report.consequences == tuple(range(expected + 1, sale.last + 1))
+    assert made.CALLED == []
+
+
+def test_a_branch_on_the_wall_clock_is_found_before_it_does_harm(build: Build) -> None:
+    graph = build([made.sale(worth_a_letter=1000, late=made.late_in_the_century)], policy=made.ALL)
+    graph.invoke({"goal": "sell"}, _config("by-the-clock"))
+    found = replay("by-the-clock", graph).divergence
+    assert found is not None
+    assert found.cause is Cause.WALL_CLOCK
+    assert "planner" in found.nodes
+    assert replay("by-the-clock", graph, clocks=False).identical
+
+
+def test_a_changed_policy_is_found_where_it_judges(sale: Recording) -> None:
+    found = replay(sale, [made.sale()], policy=CAREFUL).divergence
+    assert found is not None
+    assert (found.cause, found.nodes) == (Cause.POLICY, ("policy_gate",))
+
+
+def test_a_policy_set_that_judges_the_same_changes_nothing(sale: Recording) -> None:
+    assert replay(
+        sale, [made.sale()], policy=Policy('@id("all") permit (principal, action, resource); // more')
+    ).identical
+
+
+def test_a_changed_routing_rule_is_found_where_it_routes(sale: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(built, "route", _no_letters)
+    found = replay(sale, [made.sale()], policy=made.ALL).divergence
+    assert found is not None
+    assert (found.cause, found.nodes) == (Cause.ROUTING, ("policy_gate",))
+    assert any(item.path.startswith("next") for item in found.differences)
+
+
+def test_a_changed_input_is_found_at_the_first_state(sale: Recording) -> None:
+    sale.run["input"] = {"customer": "ada", "cents": 7}
+    found = replay(sale, [made.sale()], policy=made.ALL).divergence
+    assert found is not None
+    assert (found.cause, found.seq) == (Cause.INPUT, 2)
+
+
+def test_that_a_new_run_would_take_the_input_otherwise_is_told(sale: Recording) -> None:
+    class Strict(BaseModel):
+        customer: str
+        cents: int
+        country: str
+
+    report = replay(sale, [made.sale(request=Strict)], policy=made.ALL)
+    assert report.identical
+    assert "country" in report.warnings[0]
+
+
+def test_what_is_not_on_record_is_missing_and_not_made_up(sale: Recording) -> None:
+    sale.answers.clear()
+    found = replay(sale, [made.sale()], policy=made.ALL).divergence
+    assert found is not None
+    assert (found.cause, found.nodes) == (Cause.MISSING_RECORD, ("planner",))
+    assert made.CALLED == []
+
+
+class Phoning:
+    """A planner that asks the world past `situation.ask`."""
+
+    def plan(self, situation: Situation) -> Plan | None:  # noqa: ARG002
+        """The plan, if somebody answers."""
+        with socket.socket() as line:
+            line.connect(("127.0.0.1", 9))
+        return None
+
+
+def test_a_strategy_that_phones_is_refused_by_the_replay(build: Build) -> None:
+    graph = build([Workflow(name="phone", goals=("phone",), strategy=FixedPlan(_LOOK), tools=(made.look,))])
+    graph.invoke({"goal": "phone"}, _config("phone"))
+    phoning = Workflow(name="phone", goals=("phone",), strategy=Phoning(), tools=(made.look,))
+    found = replay(record(graph, "phone"), [phoning]).divergence
+    assert found is not None
+    assert found.cause is Cause.MISSING_RECORD
+    assert "socket.connect" in found.why
+    with socket.socket() as line, pytest.raises(ConnectionRefusedError):
+        line.connect(("127.0.0.1", 9))  # the seal is gone with the replay
+
+
+_LOOK = Plan(steps=(Step(id="look", tool="look", args={"customer": "ada"}),))
+
+
+class _Died(BaseException):
+    """As a process dies."""
+
+
+def test_a_model_that_has_answered_is_not_asked_again_after_a_crash(build: Build) -> None:
+    class Dying(made.Picker):
+        died = False
+
+        async def plan(self, situation: Situation) -> Plan | None:
+            plan = await super().plan(situation)
+            if not Dying.died:
+                Dying.died = True
+                raise _Died
+            return plan
+
+    made.CALLED.clear()
+    dying = Workflow(
+        name="dying", goals=("die",), strategy=Dying(), tools=(made.look, made.charge, made.mail), input=made.Order
+    )
+    graph = build([dying], policy=made.ALL)
+    with pytest.raises(_Died):
+        graph.invoke({"goal": "die"}, _config("dying"))
+    assert graph.invoke(None, _config("dying"))["status"] == "succeeded"
+    assert made.CALLED.count("model") == 1
+    assert replay("dying", graph).identical
+
+
+def test_it_stops_before_a_node_and_shows_the_state(shop: Shop) -> None:
+    asked = shop.open()
+    shop.answer(asked.approve(by="alice"))
+    report = replay(shop.run(), shop.graph, brake="approval")
+    assert (report.identical, report.divergence) == (True, None)
+    assert report.state is not None
+    assert list(report.state["approvals"]) == [asked.id]
+    assert report.state["steps"]["charge"]["status"] == "blocked"
+    until = replay(shop.run(), shop.graph, until=5)
+    assert (until.identical, until.transitions) == (True, 5)
+
+
+def test_every_unfinished_run_is_tried_before_a_deploy(build: Build) -> None:
+    shop = Shop(build)
+    shop.graph.invoke({"goal": "sell"}, shop.config("waits"), context=RunContext(tenant="deploying"))
+    reports = shop.graph.saver.bridge.run(areplay_unfinished(shop.graph, context=RunContext(tenant="deploying")))
+    assert [(report.run_id, report.identical) for report in reports] == [(shop.run("waits"), True)]
+
+
+def test_a_file_says_the_same_as_the_rows(sale: Recording) -> None:
+    lines = list(sale.lines())
+    assert list(read_recording(lines).lines()) == lines
+    assert replay(read_recording(lines), [made.sale()], policy=made.ALL).identical
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("", "its first line says of no run"),
+        ("{", "line 1 of f cannot be read: it is no JSON"),
+        ('{"kind": "recording", "schema_version": 9}', "schema_version 9"),
+        ('{"kind": "other"}', "it is of the kind 'other'"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_with_the_line(broken: str, said: str) -> None:
+    with pytest.raises((InvalidValue, UnknownVersion), match=said):
+        read_recording([broken], name="f")
+
+
+def test_a_run_of_another_graph_version_is_refused(sale: Recording) -> None:
+    sale.run["graph_version"] = "0"
+    with pytest.raises(UnknownVersion, match="graph version 0"):
+        replay(sale, [made.sale()], policy=made.ALL)
+    sale.run["graph_version"] = "1"
+    del sale.transitions[3]
+    with pytest.raises(InvalidValue, match="gaps"):
+        replay(sale, [made.sale()], policy=made.ALL)
