@@ -65,4 +65,6 @@ def _signal(answer: Standing) -> dict[str, Any]:
         "status": answer.status.value,
         "timed_out": answer.timed_out,
         "decision": decision,
+        "facts": answer.request.facts,
+        "digest": answer.decided_digest,
     }

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from gatepost.nodes.ahead import look_ahead
+from gatepost.nodes.draft import dispatched
 from gatepost.nodes.instructions import Instructions
-from gatepost.nodes.judging import dispatched
 from gatepost.nodes.visit import Visit
 from gatepost.state.channels import RunState
 from gatepost.state.status import STEP_SETTLED, RunStatus, StepStatus
@@ -50,6 +50,8 @@ class _Gate(Instructions):
             self.counters[status.value] = self.counters.get(status.value, 0) + 1
             if status is StepStatus.FAILED:
                 self._react(self.visit.board.record(step_id))
+            elif self.visit.board.record(step_id).changes:
+                self._take_change(self.visit.board.record(step_id))
 
     def ask_again(self) -> None:
         """A step whose question is gone without an answer waits for nobody: it is judged anew, or asked about anew."""
@@ -122,6 +124,9 @@ class _Gate(Instructions):
                 del self.frontier[step_id]
                 record = self.visit.board.record(step_id)
                 self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
+            elif "held" in entry:
+                del self.frontier[step_id]
+                self._let_go(entry)
             elif entry["status"] == StepStatus.WAITING and not entry.get("undo"):
                 self._call_off_waiting(step_id, doubtful=entry["doubt"])
         for approval_id, data in list(self.approvals.items()):
