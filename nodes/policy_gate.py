@@ -15,7 +15,9 @@ from typing import Any
 from gatepost.nodes.ahead import look_ahead
 from gatepost.nodes.draft import dispatched
 from gatepost.nodes.instructions import Instructions
+from gatepost.nodes.policy import Verdict
 from gatepost.nodes.visit import Visit
+from gatepost.state.approval import ApprovalRequest
 from gatepost.state.channels import RunState
 from gatepost.state.status import STEP_SETTLED, RunStatus, StepStatus
 
@@ -25,6 +27,7 @@ async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
     gate = _Gate(state, visit)
     gate.settle()
     gate.hear()
+    gate.judge_questions()
     gate.ask_again()
     gate.wake()
     if gate.ending is None and gate.planning is None:
@@ -52,6 +55,21 @@ class _Gate(Instructions):
                 self._react(self.visit.board.record(step_id))
             elif self.visit.board.record(step_id).changes:
                 self._take_change(self.visit.board.record(step_id))
+
+    def judge_questions(self) -> None:
+        """What an open question asks may be forbidden by now, under another policy: then nobody has to answer it."""
+        for approval, data in list(self.approvals.items()):
+            request = ApprovalRequest.model_validate(data)
+            record = self.visit.board.record(request.step)
+            if request.kind != "action" or request.purpose != "run" or record.status is not StepStatus.BLOCKED:
+                continue
+            step = self.visit.board.step(request.step)
+            judgement = self.judged(step, self.visit.tool(step.tool), request.args)
+            if judgement.version == request.policy_version or judgement.verdict is not Verdict.FORBID:
+                continue
+            self.visit.session.stage_void(self.visit.task, approval)
+            del self.approvals[approval]
+            self._forbid(record, judgement)
 
     def ask_again(self) -> None:
         """A step whose question is gone without an answer waits for nobody: it is judged anew, or asked about anew."""

@@ -178,3 +178,17 @@ def test_a_step_that_nobody_had_to_approve_is_judged_anew_with_what_is_read(
     result = market.answer(signature.approve(by="alice"))
     assert (result["status"], result["approval"].args, market.bought) == ("blocked", {"cents": 1200}, [])
     assert market.reads == 2
+
+
+def test_a_question_that_the_policy_forbids_by_now_is_not_asked_any_more(
+    build: Callable[..., GatepostGraph], shop: Any, owner: Any
+) -> None:
+    first, second = shop.open(goal="sell to two"), shop.asks()[1]
+    when = 'context.args has customer && context.args.customer == "bob"'
+    forbid = f'@id("no-bob") forbid (principal, action == Action::"run", resource) when {{ {when} }};'
+    stricter = build(shop.workflows(), policy=Policy(CHEAP + forbid))
+    result = stricter.invoke(Command(resume=first.approve(by="alice")), shop.config())
+    assert result["status"] == "failed"
+    assert "no-bob" in result["outcome"]["reason"]
+    (row,) = owner.rows("SELECT status::text FROM gatepost.approval WHERE approval_id = %s", second.id)
+    assert (row["status"], [what for what in shop.sold() if "bob" in what]) == ("void", [])
