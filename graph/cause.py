@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatepost.graph.tape import Note
-from gatepost.nodes.facts import changed
+from gatepost.nodes.circumstances import changed
 from gatepost.state.report import Cause
 
 

@@ -23,7 +23,7 @@ from gatepost.checkpointing.runs import Admission, ended, said
 from gatepost.checkpointing.session import SESSION_KEY, RunSession
 from gatepost.graph import door
 from gatepost.graph.context import RunContext
-from gatepost.nodes.facts import facts_of
+from gatepost.nodes.circumstances import facts_of
 from gatepost.nodes.visit import Equipment
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, UnknownVersion

@@ -17,7 +17,7 @@ from gatepost.graph.difference import difference
 from gatepost.graph.sandbox import Made, Sandbox
 from gatepost.graph.seal import clock_at, sealed
 from gatepost.graph.tape import Tape
-from gatepost.nodes.facts import facts_of, unlike
+from gatepost.nodes.circumstances import facts_of, unlike
 from gatepost.nodes.policy import InvalidPolicy, Policy
 from gatepost.nodes.policy_sets import PolicySets
 from gatepost.nodes.visit import Equipment

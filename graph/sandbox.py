@@ -31,7 +31,7 @@ from gatepost.graph.door import GATES
 from gatepost.graph.holding import told
 from gatepost.graph.standin import RecordedApprovals, RecordedCalls, RecordedEntries, RecordedLedger
 from gatepost.graph.tape import Tape, comparable
-from gatepost.nodes.facts import unlike
+from gatepost.nodes.circumstances import unlike
 from gatepost.nodes.visit import Equipment
 from gatepost.state.board import Board
 from gatepost.state.status import RunStatus

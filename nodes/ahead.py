@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gatepost.nodes.judging import Judging, dispatched
+from gatepost.nodes.draft import dispatched
+from gatepost.nodes.judging import Judging
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.tool import InvalidArguments
 from gatepost.nodes.visit import Visit
@@ -63,7 +64,7 @@ def onward(visit: Visit, task: Mapping[str, Any], update: dict[str, Any]) -> dic
 def _judged(gate: Judging, step: Step) -> bool:
     """Whether the policy lets the step run with arguments that are known already; if so it is noted."""
     visit = gate.visit
-    if step.when is not None or visit.board.skip_reason(step) is not None:
+    if step.when is not None or step.relies_on or step.id in gate.frontier or visit.board.skip_reason(step) is not None:
         return False
     tool = visit.tool(step.tool)
     try:

@@ -61,10 +61,11 @@ def _signal(answer: Standing) -> dict[str, Any]:
         "purpose": answer.request.purpose,
         "effect_key": answer.request.effect_key,
         "args": answer.request.args,
-        "digest": answer.request.digest,
         "undo": answer.request.undo,
         "step": answer.step,
         "status": answer.status.value,
         "timed_out": answer.timed_out,
         "decision": decision,
+        "facts": answer.request.facts,
+        "digest": answer.decided_digest,
     }

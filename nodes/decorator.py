@@ -18,6 +18,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
 
 from gatepost.nodes.cost import check_cost
+from gatepost.nodes.facts import Material, check_material
 from gatepost.nodes.langchain import arguments_of, as_function
 from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.tool import AnyTool, EffectContext, Retry, Tool, ToolMistake
@@ -64,6 +65,7 @@ def tool(
     provider: str | None = ...,
     gate: Gate | None = ...,
     cost: int | str = ...,
+    material: Material | None = ...,
 ) -> Declaring: ...
 def tool(
     function: Callable[..., Any] | BaseTool | None = None,
@@ -85,6 +87,7 @@ def tool(
     provider: str | None = None,
     gate: Gate | None = None,
     cost: int | str = 0,
+    material: Material | None = None,
 ) -> Any:
     """Declare a function as a tool.
 
@@ -117,6 +120,8 @@ def tool(
         gate: who must answer for it where the policy asks a person, how many and until when.
         cost: of one call, in whole units that all tools share (cents, tokens), or the name of the argument (a whole
             number) that holds it. Policies see it, and what the run has spent.
+        material: of a read that steps rely on: which differences matter when it is read again: JSON pointers into the
+            result (`["/price"]`), pointers with tolerances (`{"/price": 0.5}`), or `(was, now) -> bool`; None: all.
 
     Raises:
         ToolMistake: the declaration cannot work; says why.
@@ -142,6 +147,7 @@ def tool(
             provider=provider,
             gate=gate,
             cost=cost,
+            material=material,
         )
 
     return declare if function is None else declare(function)
@@ -173,6 +179,7 @@ def _declare(target: Any, **declared: Any) -> AnyTool:
     _check_doubt(name, {**declared, "transacts": transacts}, arguments)
     _check_undo(name, declared, arguments)
     check_cost(name, declared["cost"], arguments)
+    check_material(name, declared["effect"], declared["material"])
     return Tool(
         function=signature.function,
         description=signature.description,

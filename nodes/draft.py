@@ -10,13 +10,29 @@ from pydantic import JsonValue
 from gatepost.nodes.policy import Judgement
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
+from gatepost.state.canonical import digest_of
 from gatepost.state.channels import RunState
+from gatepost.state.effect import key_of
+from gatepost.state.ids import EffectKey
 from gatepost.state.plan import Step
-from gatepost.state.status import RunStatus
+from gatepost.state.status import RunStatus, StepStatus
 from gatepost.state.step import StepRecord
 
 SPENT = "spent"
 """The counter of what calls cost."""
+
+
+def dispatched(record: StepRecord, now: str) -> dict[str, Any]:
+    """The entry of the frontier by which the executor is sent to a step."""
+    return {
+        "status": StepStatus.RUNNING.value,
+        "step": record.step,
+        "key": record.key,
+        "fingerprint": record.fingerprint,
+        "approval": record.approval,
+        "now": now,
+        "seed": int(digest_of(record.key, now)[:12], 16),
+    }
 
 
 class Draft:
@@ -31,6 +47,8 @@ class Draft:
         self.approvals: dict[str, dict[str, Any]] = dict(state.get("approvals", {}))
         self.counters: dict[str, int] = {}
         self.responses: list[dict[str, Any]] = []
+        self.deferred: set[str] = set()
+        """Steps that this visit leaves where they are, because their facts are read again first."""
         self.unheard: tuple[str, ...] = ()
         """That the planner made nothing of what was said last; whoever is asked again is told."""
 
@@ -49,6 +67,10 @@ class Draft:
     def judged(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
         """What the policy says about a step now."""
         return self.visit.judge(step, tool, args, spent=self.spent)
+
+    def _key(self, record: StepRecord) -> EffectKey:
+        run = self.visit.session.run
+        return key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step, generation=record.generation)
 
     def _note(self, record: StepRecord) -> None:
         self.visit.session.stage_step(self.visit.task, record)

@@ -15,7 +15,9 @@ from pydantic import JsonValue
 
 from gatepost.checkpointing.answers import Standing
 from gatepost.checkpointing.ledger import Intent
+from gatepost.nodes import facts
 from gatepost.nodes.ahead import onward
+from gatepost.nodes.holding import held
 from gatepost.nodes.outcome import Outcome, entry, settled
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.protocol import carry_out, refuse
@@ -53,6 +55,8 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         return {"frontier": {step_id: None}}
     except _Unauthorised as error:
         return _settle(visit, record, await refuse(visit, record.key, str(error)), tool=None)
+    if (too_old := await _facts_too_old(visit, step, task)) is not None:
+        return too_old
     outcome = await carry_out(
         visit,
         tool,
@@ -135,6 +139,34 @@ async def _sent_before(visit: Visit, step: Step, tool: AnyTool) -> dict[str, Jso
     return args
 
 
+async def _facts_too_old(visit: Visit, step: Step, task: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The gate looked at the facts, but that may be long ago, where this process came back to it: back to the gate.
+
+    What is announced already is no longer a question of facts; the protocol finds out what became of it.
+    """
+    now = visit.session.now
+    recent = now - datetime.fromisoformat(task["now"]) <= facts.JUST_JUDGED
+    if recent or not facts.stale(visit.board, step, now) or await visit.equipment.ledger.get(task["key"]) is not None:
+        return None
+    record, answer = visit.board.record(step.id), {}
+    if record.approval is not None:
+        found = (await visit.equipment.approvals.standing(visit.session.run.run_id, [record.approval])).get(
+            record.approval
+        )
+        standing = _in_force(found, record.approval, step, tenant=visit.session.run.tenant)
+        assert standing.decision is not None
+        answer = {
+            "approval": record.approval,
+            "facts": standing.request.facts,
+            "args": standing.request.args,
+            "decision": standing.decision.plain(),
+            "digest": standing.decided_digest,
+        }
+    waits = record.to(StepStatus.READY, StepStatus.PENDING, approval=None, reason="its facts have grown too old")
+    visit.session.stage_step(visit.task, waits)
+    return {"frontier": {step.id: held(**answer)}}
+
+
 def _in_force(standing: Standing | None, approval: str, step: Step, *, tenant: str) -> Standing:
     if standing is None or standing.step != step.id:
         raise _Unauthorised(f"there is no approval {approval!r} for step {step.id!r}")
@@ -169,7 +201,8 @@ def _settle(visit: Visit, record: StepRecord, outcome: Outcome, *, tool: AnyTool
     if record.status is not StepStatus.RUNNING:
         # Somebody forged a dispatch: the step keeps the status it has, and the refusal is told to the gate.
         return {"signals": [{"kind": "refused", "step": record.step, "reason": str(outcome.failure)}]}
-    found = settled(record, outcome, tool=tool)
+    outcome, read = facts.read_anew(record, outcome, tool)
+    found = settled(record, outcome, tool=tool).model_copy(update=read)
     visit.session.stage_step(visit.task, found)
     if outcome.wake_at is not None:
         return {"frontier": {record.step: entry(outcome)}}

@@ -1,98 +1,136 @@
-"""Facts: by what a run is moved: the policy, what is declared, and fingerprints of the code that decides.
+"""Facts: outputs of reads that a step relies on, how old they may be, and whether a newer one matters.
 
-Pure. Recorded once per version, so that a replay that ends otherwise can say which of them changed.
-Fingerprints of code only ever explain a difference; they never make one.
+Pure. Invariant: a difference that does not matter leaves the old output standing, so that an approval of it stands
+as well; small differences therefore never add up unseen, because each is held against what was approved.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias
 
-from gatepost.nodes.tool import AnyTool
-from gatepost.nodes.visit import Equipment
-from gatepost.nodes.workflow import Workflow
-from gatepost.state.canonical import digest_of
+from jsonpointer import JsonPointer, JsonPointerException
+from pydantic import JsonValue
 
-_SETTINGS = (
-    "effect",
-    "on_doubt",
-    "version",
-    "timeout",
-    "retry",
-    "label",
-    "settle",
-    "window",
-    "step_timeout",
-    "provider",
-)
+from gatepost.nodes.outcome import Outcome
+from gatepost.nodes.tool import AnyTool, ToolMistake
+from gatepost.state.board import Board
+from gatepost.state.effect import EffectClass
+from gatepost.state.plan import Step
+from gatepost.state.status import EffectState, StepStatus
+from gatepost.state.step import StepRecord
 
+JUST_JUDGED = timedelta(seconds=30)
+"""A step that the gate let go so recently is not held up again because its facts have aged since."""
+SHOWN_CHANGES = 20
 
-def facts_of(equipment: Equipment, name: str, tenant: str) -> dict[str, Any]:
-    """What moves the runs of a workflow and a tenant here, as plain data. Each version of it is worked out once."""
-    known, place = equipment.facts, (name, tenant)
-    if place not in known:
-        known[place] = _facts(equipment, name, tenant)
-    return known[place]
+Material: TypeAlias = Callable[[Any, Any], bool] | Sequence[str] | Mapping[str, float]
 
 
-def _facts(equipment: Equipment, name: str, tenant: str) -> dict[str, Any]:
-    workflow = equipment.catalog.named(name)
-    tools = equipment.catalog.tools(name)
-    layers = equipment.policy.layers(workflow=name, tenant=tenant)
-    return {
-        "policy": {"version": layers.version, "text": equipment.policy.base.text, "layers": layers.plain()},
-        "configuration": _configuration(workflow, tools),
-        "shapes": {tool: _shapes(found) for tool, found in sorted(tools.items())},
-        "strategy": _code(type(workflow.strategy)),
-        "conclude": _code(workflow.conclude),
-    }
+def stale(board: Board, step: Step, now: datetime) -> list[str]:
+    """The facts of a step that are older than it allows, by database time."""
+    return [fact for fact, allowed in step.relies_on.items() if _too_old(board.records.get(fact), allowed, now)]
 
 
-def _configuration(workflow: Workflow, tools: Mapping[str, AnyTool]) -> dict[str, Any]:
-    return {
-        "workflow": {
-            "version": workflow.version,
-            "compensate_on": sorted(workflow.compensate_on),
-            "on_failure": {kind: list(said) for kind, said in sorted(workflow.on_failure.items())},
-        },
-        "tools": {
-            name: {
-                **{setting: str(getattr(tool, setting)) for setting in _SETTINGS},
-                "undo": tool.undo,
-                "on_failure": {kind: list(said) for kind, said in sorted(tool.on_failure.items())},
-            }
-            for name, tool in sorted(tools.items())
-        },
-    }
+def relied_on(board: Board, step: Step) -> dict[str, JsonValue]:
+    """The values that a step relies on, as they are shown to a person."""
+    found = {fact: board.records.get(fact) for fact in step.relies_on}
+    return {fact: record.output for fact, record in found.items() if record is not None}
 
 
-def _shapes(tool: AnyTool) -> dict[str, str]:
-    return {"arguments": digest_of(tool.schema()), "result": digest_of(_schema(tool))}
+def read_anew(record: StepRecord, outcome: Outcome, tool: AnyTool | None) -> tuple[Outcome, dict[str, Any]]:
+    """What a second reading makes of a fact: the outcome that counts, and what the step's record says about it.
+
+    Args:
+        record: of the read, with the output that stood.
+        outcome: of reading it again.
+        tool: whose `material` says what matters.
+    """
+    if not record.again or outcome.state is not EffectState.SUCCEEDED:
+        return outcome, {}
+    changes = tuple(differences(record.output, outcome.result))[:SHOWN_CHANGES]
+    demand = outcome.finding.needs_approval if outcome.finding else None
+    material = None if tool is None else tool.material
+    if demand == record.needs_approval and not matters(material, record.output, outcome.result):
+        small = f", but for what does not matter ({'; '.join(map(told, changes))})" if changes else ""
+        stands = replace(outcome, result=record.output, finding=None)
+        return stands, {"again": False, "changes": (), "needs_approval": demand, "reason": f"read again: stands{small}"}
+    if not changes:
+        changes = ({"at": "", "was": record.needs_approval, "now": demand},)
+    return outcome, {"again": False, "changes": changes, "reason": f"changed: {'; '.join(map(told, changes))}"}
 
 
-def _schema(tool: AnyTool) -> Any:
+def matters(material: Material | None, was: JsonValue, now: JsonValue) -> bool:
+    """Whether a newer value of a fact is another fact; a function that cannot tell says yes."""
+    if material is None:
+        return was != now
+    if callable(material):
+        try:
+            return bool(material(was, now))
+        except Exception:  # noqa: BLE001 (the caller's function; not knowing is never a reason to send something)
+            return True
+    if isinstance(material, Mapping):
+        return any(_differ(_at(was, place), _at(now, place), by) for place, by in material.items())
+    return any(_at(was, place) != _at(now, place) for place in material)
+
+
+def differences(was: Any, now: Any, at: str = "") -> Iterator[dict[str, JsonValue]]:
+    """Where two values differ: `{"at": JSON pointer, "was": …, "now": …}`; what is missing is None."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for name in [*was, *(name for name in now if name not in was)]:
+            place = str(name).replace("~", "~0").replace("/", "~1")
+            yield from differences(was.get(name), now.get(name), f"{at}/{place}")
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for index, pair in enumerate(zip(was, now, strict=True)):
+            yield from differences(*pair, f"{at}/{index}")
+    elif was != now:
+        yield {"at": at, "was": was, "now": now}
+
+
+def told(change: Mapping[str, Any]) -> str:
+    """A difference in words: `/price 100 → 120`."""
+    place = f"{change.get('fact', '')}{change['at']}"
+    return f"{place} {change['was']!r:.60} → {change['now']!r:.60}".strip()
+
+
+def check_material(name: str, effect: EffectClass, material: object) -> None:
+    """Refuse a declaration of what matters that cannot work.
+
+    Raises:
+        ToolMistake: says why.
+    """
+    if material is None or (callable(material) and effect is EffectClass.READ):
+        return
+    if effect is not EffectClass.READ:
+        raise ToolMistake(f"tool {name!r}: material= is for reads; a {effect} is never made again to see what changed.")
+    if isinstance(material, str) or not isinstance(material, Sequence | Mapping):
+        raise ToolMistake(f"tool {name!r}: material={material!r:.80} is no list of pointers: material=['/price'].")
+    places = list(material)
+    if wrong := [place for place in places if not isinstance(place, str) or (place and not place.startswith("/"))]:
+        raise ToolMistake(f"tool {name!r}: material: {wrong[0]!r:.80} is no JSON pointer; write '/price'.")
+
+
+def _too_old(record: StepRecord | None, allowed: timedelta, now: datetime) -> bool:
+    if record is None or record.status is not StepStatus.SUCCEEDED:
+        return False
+    return record.now is None or now - datetime.fromisoformat(record.now) > allowed
+
+
+def _at(value: JsonValue, place: str) -> Any:
     try:
-        return tool.result.json_schema()
-    except Exception:  # noqa: BLE001 (pydantic has many; a type without a schema is told by its name)
-        return repr(tool.result)
+        return JsonPointer(place).resolve(value)
+    except JsonPointerException:
+        return None
 
 
-def _code(thing: Any) -> str:
-    """A fingerprint of a class or function: of its source, or where there is none, of its name."""
+def _differ(was: Any, now: Any, by: float) -> bool:
+    """Numbers, and texts that are numbers, may differ by so much; everything else not at all."""
+    if was == now:
+        return False
     try:
-        return digest_of(inspect.getsource(thing))
-    except (OSError, TypeError):
-        return digest_of(str(getattr(thing, "__qualname__", thing)))
-
-
-def changed(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
-    """Which facts are others now, by name (`policy`, `configuration`, …)."""
-    return [name for name in present if recorded.get(name) != present[name]]
-
-
-def unlike(equipment: Equipment, **others: Any) -> Equipment:
-    """The same equipment with some parts replaced, and its facts not yet known."""
-    return dataclasses.replace(equipment, facts={}, **others)
+        return abs(Decimal(str(was)) - Decimal(str(now))) > Decimal(str(by))
+    except InvalidOperation:
+        return True

@@ -11,8 +11,9 @@ from typing import Any
 
 from gatepost.nodes import doubt
 from gatepost.nodes.compensator import being_undone, undone
+from gatepost.nodes.draft import dispatched
 from gatepost.nodes.escalation import anew
-from gatepost.nodes.judging import Judging, dispatched
+from gatepost.nodes.judging import Judging
 from gatepost.nodes.outcome import failed, settled, unknown
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.tool import InvalidResult
@@ -68,7 +69,8 @@ class Hearing(Judging):
             self.frontier.pop(step_id, None)
             self._replan("approval", decision.by, decision.comment)
         else:
-            self._release(record, decision, signal)
+            names = ("approval", "facts", "digest", "undo", "args")
+            self._release(record, decision, {name: signal[name] for name in names if name in signal})
 
     def _hear_silence(self, record: StepRecord, signal: Mapping[str, Any]) -> None:
         """Nobody answered in the time that the gate gives, and there is nobody left to ask: that is a no."""
@@ -81,7 +83,7 @@ class Hearing(Judging):
             self.frontier.pop(record.step, None)
             self._end(RunStatus.REJECTED, f"{record.step}: {why}")
 
-    def _release(self, record: StepRecord, decision: Decision, signal: Mapping[str, Any]) -> None:
+    def _release(self, record: StepRecord, decision: Decision, answer: Mapping[str, Any]) -> None:
         """An approved or edited step runs, unless the run has ended or the policy now forbids it.
 
         It runs with the arguments that the person saw: a later version of the tool fills nothing into them.
@@ -93,12 +95,14 @@ class Hearing(Judging):
             return
         step = self.visit.board.step(step_id)
         tool = self.visit.tool(step.tool)
-        args = self._arguments(record, step, tool, edited=decision.args, asked=signal.get("args"))
+        if self._wait_for_facts(record, step, decision=decision.plain(), **answer):
+            return
+        args = self._arguments(record, step, tool, edited=decision.args, asked=answer.get("args"))
         if args is None:
             return
-        if decision.type == "approve" and "digest" in signal:
-            digest = self.visit.digest(step, tool, args, undo=signal["undo"])
-            if digest != signal["digest"]:  # another release asked, whose tool took something else
+        if decision.type == "approve" and "digest" in answer:
+            digest = self.visit.digest(step, tool, args, undo=answer.get("undo"))
+            if digest != answer["digest"]:  # another release asked, whose tool took something else
                 self._note(record.to(StepStatus.PENDING, approval=None, reason="it would do something else by now"))
                 self.frontier.pop(step_id, None)
                 return
@@ -130,7 +134,10 @@ class Hearing(Judging):
                 continue
             self._void(approval_id, request.step, kept=step is not None)
         for step_id, entry in list(self.frontier.items()):
-            if entry["status"] == StepStatus.WAITING and step_id not in plan.by_id and not entry.get("undo"):
+            if "held" in entry and step_id not in plan.by_id:
+                del self.frontier[step_id]
+                self._let_go(entry)
+            elif entry["status"] == StepStatus.WAITING and step_id not in plan.by_id and not entry.get("undo"):
                 self._call_off_waiting(step_id, doubtful=entry["doubt"])
 
     def _stands(self, request: ApprovalRequest, step: Step | None) -> bool:
@@ -229,6 +236,8 @@ class Hearing(Judging):
         denied = record.failure is not None and record.failure.kind == "policy_denied"
         if record.approval is None or denied:
             self._judge(ready.model_copy(update={"approval": None}), self.visit.board.step(record.step))
+            return
+        if self._wait_for_facts(ready, self.visit.board.step(record.step)):
             return
         now = self.visit.session.now.isoformat()
         running = ready.to(StepStatus.RUNNING, key=self._key(ready), now=now)

@@ -11,44 +11,35 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from gatepost.nodes import escalation
-from gatepost.nodes.draft import SPENT, Draft
+from gatepost.nodes import escalation, facts
+from gatepost.nodes.draft import SPENT, dispatched
+from gatepost.nodes.holding import Holding
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
 from gatepost.nodes.workflow import takes_responses
-from gatepost.state.approval import DECISION_TYPES, ApprovalRequest
+from gatepost.state.approval import DECISION_TYPES, ApprovalRequest, Decision
 from gatepost.state.canonical import digest_of
-from gatepost.state.effect import fingerprint_of, key_of
+from gatepost.state.effect import fingerprint_of
 from gatepost.state.errors import InvalidValue
 from gatepost.state.failure import Reaction
-from gatepost.state.ids import EffectKey, new_approval_id
+from gatepost.state.ids import new_approval_id
 from gatepost.state.plan import Step
 from gatepost.state.reference import Unresolvable
 from gatepost.state.status import RunStatus, StepStatus
 from gatepost.state.step import Failure, StepRecord
 
 
-def dispatched(record: StepRecord, now: str) -> dict[str, Any]:
-    """The entry of the frontier by which the executor is sent to a step."""
-    return {
-        "status": StepStatus.RUNNING.value,
-        "step": record.step,
-        "key": record.key,
-        "fingerprint": record.fingerprint,
-        "approval": record.approval,
-        "now": now,
-        "seed": int(digest_of(record.key, now)[:12], 16),
-    }
-
-
-class Judging(Draft):
+class Judging(Holding):
     """The part of a visit that judges steps."""
 
     def dispatch_ready(self) -> None:
         """Judge every ready step: run it, ask a person, or forbid it. Skips may make others ready."""
-        while self.ending is None and (ready := self.visit.board.ready()):
+        while self.ending is None and (ready := self._not_held()):
             for step in ready:
                 self._take_up(step)
+
+    def _not_held(self) -> list[Step]:
+        return [step for step in self.visit.board.ready() if step.id not in self.deferred]
 
     def _take_up(self, step: Step) -> None:
         if self.ending is not None:
@@ -62,6 +53,13 @@ class Judging(Draft):
             self._judge(record.to(StepStatus.READY), step)
 
     def _judge(self, record: StepRecord, step: Step) -> None:
+        if self._wait_for_facts(record, step):
+            return
+        before: dict[str, Any] = self.frontier.get(step.id, {}).get("held") or {}
+        if before:
+            self.frontier.pop(step.id, None)
+            if self._goes_on(record, step, before):
+                return
         tool = self.visit.tool(step.tool)
         args = self._arguments(record, step, tool)
         if args is None:
@@ -70,10 +68,34 @@ class Judging(Draft):
         demands = self.visit.board.demands(step)
         if judgement.verdict is Verdict.FORBID:
             self._forbid(record, judgement)
-        elif judgement.verdict is Verdict.RUN and not demands:
+        elif judgement.verdict is Verdict.RUN and not demands and not before.get("decision"):
             self._run(record, tool, args, judgement)
         else:
-            self._ask(record, step, tool, args, judgement, demands)
+            self._ask(record, step, tool, args, judgement, demands, before)
+
+    def _goes_on(self, record: StepRecord, step: Step, before: Mapping[str, Any]) -> bool:
+        """A step that was approved before its facts were read again runs, if what was approved is still what it is."""
+        approval, said = before.get("approval"), before.get("decision")
+        if not approval:
+            return False
+        if said is not None:
+            decision = Decision.model_validate(said)
+            tool = self.visit.tool(step.tool)
+            args = decision.args if decision.args is not None else before["args"]
+            judgement = self.judged(step, tool, args)
+            if self._digest_of(step, decision, before) == before["digest"] and judgement.verdict is not Verdict.FORBID:
+                reason = f"approved by {decision.by}; what it relies on was read again, and stands"
+                self._run(record, tool, args, judgement, approval=approval, reason=reason)
+                return True
+        self.visit.session.stage_void(self.visit.task, approval)
+        return False
+
+    def _digest_of(self, step: Step, decision: Decision, before: Mapping[str, Any]) -> str | None:
+        """Of what was approved, or edited, as it is by now."""
+        if decision.args is None:
+            return self._digest(step, asked=before["args"])
+        tool = self.visit.tool(step.tool)
+        return self.visit.digest(step, tool, decision.args, undo=tool.undo)
 
     def _arguments(
         self,
@@ -125,10 +147,6 @@ class Judging(Draft):
             self.counters[SPENT] = self.counters.get(SPENT, 0) + cost
         return self.spent
 
-    def _key(self, record: StepRecord) -> EffectKey:
-        run = self.visit.session.run
-        return key_of(tenant=run.tenant, root_run=run.root_run_id, step=record.step, generation=record.generation)
-
     def _ask(
         self,
         record: StepRecord,
@@ -137,9 +155,17 @@ class Judging(Draft):
         args: dict[str, JsonValue],
         judgement: Judgement,
         demands: list[str],
+        before: Mapping[str, Any],
     ) -> None:
         run, session = self.visit.session.run, self.visit.session
         digest = self.visit.digest(step, tool, args, undo=tool.undo)
+        known = facts.relied_on(self.visit.board, step)
+        changes = tuple(
+            {"fact": fact, **change}
+            for fact, was in (before.get("facts") or {}).items()
+            for change in facts.differences(was, known.get(fact))
+        )[: facts.SHOWN_CHANGES]
+        moved = [f"changed since it was asked: {'; '.join(map(facts.told, changes))}"] if changes else []
         request = ApprovalRequest(
             id=new_approval_id(digest_of(run.run_id, step.id, digest, session.seq + 1)),
             run=run.run_id,
@@ -149,12 +175,15 @@ class Judging(Draft):
             effect=tool.effect,
             digest=digest,
             undo=tool.undo,
-            reasons=(*demands, *judgement.reasons, *self.unheard),
+            reasons=(*moved, *demands, *judgement.reasons, *self.unheard),
             policies=judgement.policies,
             policy_version=judgement.version,
             plan_version=record.plan_version,
             requested_by=run.requested_by,
             evidence=self.visit.evidence(step),
+            facts=known,
+            changes=changes,
+            supersedes=before.get("approval"),
             args_schema=tool.schema(),
             allowed=DECISION_TYPES if takes_responses(self.visit.workflow.strategy) else ("approve", "edit", "reject"),
             **self.visit.workflow.gate(step.id, tool).opened(session.now),
@@ -206,11 +235,3 @@ class Judging(Draft):
         said = {"source": source, "who": who, "text": text}
         self.responses.append(said)
         self.planning = {"reason": f"{source} {who}: {text}"[:300]}
-
-    def _digest(self, step: Step, *, asked: Mapping[str, JsonValue]) -> str | None:
-        """Of the action that the step would be now, with the arguments that were asked about if it still has them."""
-        tool = self.visit.tool(step.tool)
-        try:
-            return self.visit.digest(step, tool, tool.pinned(asked, self.visit.board.arguments(step)), undo=tool.undo)
-        except (Unresolvable, InvalidArguments, InvalidValue):
-            return None

@@ -19,6 +19,7 @@ from gatepost.nodes.workflow import next_plan, origin_of
 from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of
 from gatepost.state.channels import STATE_SCHEMA, RunState
+from gatepost.state.effect import EffectClass
 from gatepost.state.errors import GatepostError, InvalidPlan
 from gatepost.state.plan import Plan, plan_of
 from gatepost.state.reference import references
@@ -106,6 +107,8 @@ def _misfits(plan: Plan, step_id: str, tools: Mapping[str, AnyTool], board: Boar
         if before is not None and (before.tool, before.args) != (step.tool, step.args):
             return [f"step {step.id!r} already ran with other arguments; give the new one an id of its own"]
         return []
+    if wrong := [fact for fact in step.relies_on if _is_no_read(plan.by_id[fact].tool, tools)]:
+        return [f"step {step.id!r} relies on {wrong[0]!r}, which is no read and cannot be read again"]
     if any(references(dict(step.args))):
         return []
     try:
@@ -113,6 +116,10 @@ def _misfits(plan: Plan, step_id: str, tools: Mapping[str, AnyTool], board: Boar
     except InvalidArguments as error:
         return [f"step {step.id!r}: {error}"]
     return []
+
+
+def _is_no_read(tool: str, tools: Mapping[str, AnyTool]) -> bool:
+    return tool in tools and tools[tool].effect is not EffectClass.READ
 
 
 def _give_up(visit: Visit, reason: str) -> dict[str, Any]:

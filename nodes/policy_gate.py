@@ -13,9 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from gatepost.nodes.ahead import look_ahead
+from gatepost.nodes.draft import dispatched
 from gatepost.nodes.instructions import Instructions
-from gatepost.nodes.judging import dispatched
+from gatepost.nodes.policy import Verdict
 from gatepost.nodes.visit import Visit
+from gatepost.state.approval import ApprovalRequest
 from gatepost.state.channels import RunState
 from gatepost.state.status import STEP_SETTLED, RunStatus, StepStatus
 
@@ -25,6 +27,7 @@ async def policy_gate(state: RunState, visit: Visit) -> dict[str, Any]:
     gate = _Gate(state, visit)
     gate.settle()
     gate.hear()
+    gate.judge_questions()
     gate.ask_again()
     gate.wake()
     if gate.ending is None and gate.planning is None:
@@ -50,6 +53,23 @@ class _Gate(Instructions):
             self.counters[status.value] = self.counters.get(status.value, 0) + 1
             if status is StepStatus.FAILED:
                 self._react(self.visit.board.record(step_id))
+            elif self.visit.board.record(step_id).changes:
+                self._take_change(self.visit.board.record(step_id))
+
+    def judge_questions(self) -> None:
+        """What an open question asks may be forbidden by now, under another policy: then nobody has to answer it."""
+        for approval, data in list(self.approvals.items()):
+            request = ApprovalRequest.model_validate(data)
+            record = self.visit.board.record(request.step)
+            if request.kind != "action" or request.purpose != "run" or record.status is not StepStatus.BLOCKED:
+                continue
+            step = self.visit.board.step(request.step)
+            judgement = self.judged(step, self.visit.tool(step.tool), request.args)
+            if judgement.version == request.policy_version or judgement.verdict is not Verdict.FORBID:
+                continue
+            self.visit.session.stage_void(self.visit.task, approval)
+            del self.approvals[approval]
+            self._forbid(record, judgement)
 
     def ask_again(self) -> None:
         """A step whose question is gone without an answer waits for nobody: it is judged anew, or asked about anew."""
@@ -122,6 +142,9 @@ class _Gate(Instructions):
                 del self.frontier[step_id]
                 record = self.visit.board.record(step_id)
                 self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
+            elif "held" in entry:
+                del self.frontier[step_id]
+                self._let_go(entry)
             elif entry["status"] == StepStatus.WAITING and not entry.get("undo"):
                 self._call_off_waiting(step_id, doubtful=entry["doubt"])
         for approval_id, data in list(self.approvals.items()):

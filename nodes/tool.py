@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -145,6 +145,8 @@ class Tool(Generic[P, R]):
     """Who must answer where the policy asks a person; a workflow may say otherwise."""
     cost: int | str
     """Of one call, in whole units of the deployment's choice; a text names the argument that holds it."""
+    material: Callable[[Any, Any], bool] | Sequence[str] | Mapping[str, float] | None
+    """Of a read: which differences between two readings matter to what relies on it; None: all."""
     description: str
     arguments: type[BaseModel]
     result: TypeAdapter[Any]

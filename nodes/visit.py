@@ -55,7 +55,7 @@ class Equipment:
     stand_in: StandIn | None = None
     """In a replay: what answers in place of the world. Nothing is called then."""
     facts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    """By workflow and tenant: what `nodes.facts` has worked out."""
+    """By workflow and tenant: what `nodes.circumstances` has worked out."""
 
 
 @dataclass(frozen=True, slots=True)

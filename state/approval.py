@@ -78,6 +78,12 @@ class ApprovalRequest(Record):
     requested_by: str = ""
     evidence: dict[str, str] = Field(default_factory=dict)
     """Checksums of the outputs it rests on, by step."""
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
+    """The outputs that the step relies on (`Step.relies_on`), as they are when it is asked; their checksums bind."""
+    changes: tuple[dict[str, JsonValue], ...] = ()
+    """What changed since it was asked last: `{"fact": step, "at": JSON pointer, "was": …, "now": …}`."""
+    supersedes: str | None = None
+    """The approval that covered the facts as they were."""
     args_schema: dict[str, JsonValue] = Field(default_factory=dict)
     """JSON Schema of the arguments, for an edit."""
     allowed: tuple[DecisionType, ...] = DECISION_TYPES

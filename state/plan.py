@@ -8,6 +8,7 @@ it enters a run (`nodes.planner`). Stored as plain data with its schema version.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, TypeAlias, cast, get_args
@@ -57,8 +58,21 @@ class Step(Record):
     args: dict[str, JsonValue] = Field(default_factory=dict)
     """May hold `{"$ref": "<step id>#<JSON pointer>"}` anywhere: the output of an earlier step."""
     needs: tuple[str, ...] = ()
-    """Steps that must have succeeded before; steps referred to in `args` and `when` are added."""
+    """Steps that must have succeeded before; steps referred to in `args`, `when` and `relies_on` are added."""
     when: Condition | None = None
+    relies_on: dict[str, timedelta] = Field(default_factory=dict)
+    """Reads whose outputs must not be older than so long (seconds, or ISO 8601: `P1D`) when the step's call is made;
+    older ones are read again first. They are added to `needs`."""
+
+    @field_validator("relies_on")
+    @classmethod
+    def _of_some_age(cls, value: dict[str, timedelta]) -> dict[str, timedelta]:
+        for fact, allowed in value.items():
+            if allowed <= timedelta(0):
+                raise ValueError(f"{fact!r} may be {allowed} old: give more than no time, in seconds or as 'PT5M'")
+            if fact == RUN_INPUT:
+                raise ValueError(f"{RUN_INPUT!r} is what the run was started with; it cannot be read again")
+        return value
 
     @field_validator("id")
     @classmethod
@@ -73,7 +87,9 @@ class Step(Record):
     @model_validator(mode="after")
     def _needs_what_it_refers_to(self) -> Step:
         refs = [*references(self.args), *([self.when.ref] if self.when else [])]
-        wanted = dict.fromkeys([*self.needs, *(step for step, _ in map(parse_ref, refs) if step != RUN_INPUT)])
+        wanted = dict.fromkeys(
+            [*self.needs, *self.relies_on, *(step for step, _ in map(parse_ref, refs) if step != RUN_INPUT)]
+        )
         object.__setattr__(self, "needs", tuple(wanted))
         return self
 

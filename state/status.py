@@ -134,7 +134,8 @@ STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = {
     StepStatus.WAITING: frozenset(
         {StepStatus.READY, StepStatus.RUNNING, StepStatus.IN_DOUBT, StepStatus.FAILED, StepStatus.CANCELLED}
     ),
-    StepStatus.SUCCEEDED: frozenset({StepStatus.COMPENSATING}),
+    # A read may be made again, when what rests on it allows only newer facts.
+    StepStatus.SUCCEEDED: frozenset({StepStatus.COMPENSATING, StepStatus.PENDING, StepStatus.RUNNING}),
     StepStatus.FAILED: frozenset({StepStatus.READY, StepStatus.SKIPPED}),
     StepStatus.IN_DOUBT: frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED}),
     StepStatus.SKIPPED: frozenset(),

@@ -42,7 +42,7 @@ class StepRecord(Record):
     key: str | None = None
     """The idempotency key of its effect."""
     generation: int = 0
-    """How often a person had it done anew after a definite failure; part of the key."""
+    """How often it was done anew (by a person after a definite failure, or read again); part of the key."""
     fingerprint: str | None = None
     """Hash of the canonical arguments that were judged."""
     approval: str | None = None
@@ -60,6 +60,10 @@ class StepRecord(Record):
     wake_at: str | None = None
     """UTC, ISO 8601: when it goes on, while it waits."""
     output: JsonValue = None
+    again: bool = False
+    """It is a read that is made again, because a step allows only newer facts; `output` is what stood before."""
+    changes: tuple[dict[str, JsonValue], ...] = ()
+    """How the last reading differed from the one before: `{"at": JSON pointer, "was": …, "now": …}`."""
     needs_approval: str | None = None
     """A finding of this step: what depends on it needs a person, for this reason."""
     failure: Failure | None = None
