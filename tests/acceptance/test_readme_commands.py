@@ -47,8 +47,9 @@ def test_its_commands_do_what_it_says(shell: Shell) -> None:
     assert asked in said[0]
     assert "onboarding_decision.json" in said[1]
     assert said[2].startswith(f"{run}  succeeded")
-    assert '"what": "decision"' in said[3]
-    assert "✗" not in said[4]
+    assert said[3].endswith(f"{run} has ended: succeeded\n")
+    assert '"decision"' in (shell.folder / f"{run[:8]}.jsonl").read_text()
+    assert "✗" not in said[5]
     for line in own.splitlines():
         typed(shell, line)
     runs = shell.rows("SELECT run_id, status FROM gatepost.run WHERE workflow = 'sale' ORDER BY created_at")
