@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gatepost.checkpointing.answers import decision_in
+from gatepost.nodes.outlook import stays
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
 from gatepost.nodes.workflow import Conclusion, Ending
@@ -67,7 +68,7 @@ def undoing(records: Iterable[StepRecord], tool: Callable[[str], AnyTool]) -> di
     if not undone and not stuck:
         return {}
     left = {
-        step: "nothing undoes it"
+        step: stays(tool(record.tool))
         for step, record in found.items()
         if record.status is StepStatus.SUCCEEDED and tool(record.tool).effect != "read"
     }

@@ -76,11 +76,20 @@ def _undone(records: Iterable[StepRecord], tool: Callable[[str], AnyTool]) -> li
     ]
     undo = [Prospect(record.step, "undo", f"{of.name} by {of.compensate.name}") for record, of in done if of.compensate]
     stay = [
-        Prospect(record.step, "stays", f"nothing undoes {of.name} ({of.effect})")
+        Prospect(record.step, "stays", f"{stays(of)} ({of.name})")
         for record, of in done
         if of.compensate is None and of.effect != "read"
     ]
     return [*undo, *stay]
+
+
+def stays(tool: AnyTool) -> str:
+    """Why what a tool did stays done.
+
+    An irreversible effect is a saga's pivot: what came before it can be undone, and the run as a whole cannot be as if
+    it had never been (Garcia-Molina and Salem, "Sagas", 1987).
+    """
+    return "a pivot: it is irreversible" if tool.effect == "irreversible" else "nothing undoes it"
 
 
 def _left(record: StepRecord, tool: Callable[[str], AnyTool]) -> Prospect | None:

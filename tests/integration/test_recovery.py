@@ -232,7 +232,7 @@ def test_what_a_cancelled_run_did_can_be_undone_later(fair: Fair) -> None:
     result = finish(fair.graph, None, fair.config("r"), answers=[lambda a: a.happened(by="olga", result="gate")])
     assert result["status"] == "compensated"
     assert fair.done == ["+stall", "+light", "+gate", "-light", "-stall"]
-    assert result["outcome"]["not_undone"] == {"gate": "nothing undoes it"}
+    assert result["outcome"]["not_undone"] == {"gate": "a pivot: it is irreversible"}
 
 
 def test_a_step_is_tried_again(failed: Fair) -> None:
