@@ -134,7 +134,7 @@ def _show(outlook: Outlook) -> None:
 
 
 def _agreed(desk: Desk, run: str, mode: Mode, reason: str, name: str | None) -> bool:
-    said = ("--reason", reason or "why")
+    said = ("--reason", reason or "say why")
     if not terminal.interactive():
         again = desk.typed("run", "recover", run, "--mode", mode, *said, "--yes", name=name)
         terminal.hint(f"nothing was done. To do it: {again}")
