@@ -100,7 +100,7 @@ class GatepostGraph(MovingGraph, ReadingGraph, OperatingGraph):
                     async with aclosing(self._engine(entry, who, session, options)) as chunks:
                         async for chunk in chunks:
                             yield chunk if invoked else await self._shown(chunk, session)
-                    paused = session is not None and session.status is RunStatus.BLOCKED
+                    paused = session is not None and session.status in (RunStatus.BLOCKED, RunStatus.WAITING)
             except RunOwned:
                 if not moved:
                     raise

@@ -76,7 +76,7 @@ class Hands:
 
     async def retry(self, run_id: str, step: str, *, why: str = "") -> Answer:
         """Have a step that failed tried again, or an undo that failed: a new call, under a new key."""
-        status = await self._step(run_id, step)
+        status, planned = await self._step(run_id, step)
         if status is StepStatus.IN_DOUBT:
             raise CallerMistake(
                 f"step {step} is in doubt: it may have happened, so it is not tried again. Find out, and say so: "
@@ -84,11 +84,13 @@ class Hands:
             )
         if status not in _TO_RETRY:
             raise CallerMistake(f"step {step} is {status}; only a step that failed, or its undo, is tried again.")
+        if status is StepStatus.FAILED and not planned:
+            raise CallerMistake(f"step {step} is no part of the plan any more, so it is not tried again.")
         return await self._instruct("retry", run_id, _OPEN, why=why, step=step)
 
     async def skip(self, run_id: str, step: str, *, why: str = "") -> Answer:
         """Have a step left out that has not happened; what refers to its output is left out with it."""
-        status = await self._step(run_id, step)
+        status, _ = await self._step(run_id, step)
         if status not in SKIPPABLE:
             raise CallerMistake(
                 f"step {step} is {status}; only a step of which nothing has happened is left out "
@@ -96,7 +98,8 @@ class Hands:
             )
         return await self._instruct("skip", run_id, _OPEN, why=why, step=step)
 
-    async def _step(self, run_id: str, step: str) -> StepStatus:
+    async def _step(self, run_id: str, step: str) -> tuple[StepStatus, bool]:
+        """How a step stands, and whether the plan in force has it."""
         row, board = await self._look(run_id)
         if (status := RunStatus(row["status"])) not in _OPEN:
             raise CallerMistake(f"run {run_id} has ended ({status}); none of its steps is done any more.")
@@ -108,7 +111,7 @@ class Hands:
             record.status in undone for record in board.records.values()
         ):
             raise CallerMistake(f"run {run_id} is being undone, so none of its steps is done. Start another run.")
-        return board.status(step)
+        return board.status(step), step in known
 
     async def _look(self, run_id: str) -> tuple[Mapping[str, Any], Board]:
         row = await self.saver.runs.get(run_id, self.tenant)

@@ -46,6 +46,8 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     if step_id not in visit.board.records:
         return {"signals": [{"kind": "refused", "step": step_id, "reason": "the gate never dispatched it"}]}
     record = visit.board.record(step_id)
+    if task.get("ends"):
+        return _settle(visit, record, await refuse(visit, record.key, "the run is ending"), tool=None)
     try:
         step, tool = _planned(visit, step_id)
         args, approval = await _authorised(visit, step, tool, task)

@@ -164,7 +164,7 @@ class Hearing(Judging):
         self.planning = None
         if self.visit.board.plan is None:
             self._end(RunStatus.FAILED, "the strategy has no plan for this goal")
-        elif (self.visit.board.settled or self._failed()) and not self.frontier:
+        elif (self.visit.board.settled or self._failed()) and all("held" in entry for entry in self.frontier.values()):
             self._settled()
         elif said := self.state.get("responses"):
             self.unheard = (f"the planner has no other plan after what {said[-1]['who']} said",)
@@ -190,7 +190,8 @@ class Hearing(Judging):
         self._note(found)
         self.frontier.pop(record.step, None)
         if found.status is StepStatus.FAILED:
-            self._react(found)
+            if self._planned(record.step):
+                self._react(found)
         elif doubt.to_undo(decision):
             self._end(RunStatus.FAILED, f"{decision.by} had {record.step} undone", undo=True)
         elif outcome.finding is not None and outcome.finding.replan:
@@ -220,7 +221,8 @@ class Hearing(Judging):
 
     def _hear_about_failure(self, record: StepRecord, decision: Decision) -> None:
         """A step that failed is tried again as a new call, or it fails, or there is another plan."""
-        if record.status is not StepStatus.FAILED or self.ending is not None:
+        asked_last = self.frontier.get(record.step, {}).get("approval")
+        if record.status is not StepStatus.FAILED or self.ending is not None or asked_last != decision.approval:
             return
         self.frontier.pop(record.step, None)
         if decision.type == "respond":
@@ -243,6 +245,11 @@ class Hearing(Judging):
         running = ready.to(StepStatus.RUNNING, key=self._key(ready), now=now)
         self._note(running)
         self.frontier[record.step] = dispatched(running, now)
+
+    def _planned(self, step: str) -> bool:
+        """Whether the plan in force has the step."""
+        plan = self.visit.board.plan
+        return plan is not None and step in plan.by_id
 
     def _let_fail(self, record: StepRecord, *, by: str = "nobody was asked any more") -> None:
         self._end(RunStatus.FAILED, f"step {record.step} failed: {record.reason} ({by})")

@@ -116,6 +116,12 @@ class Holding(Draft):
         succeeded = StepStatus.SUCCEEDED.value
         self.counters[succeeded] = self.counters.get(succeeded, 0) - 1
 
+    def _leave_frontier(self, step: str) -> None:
+        """The step is done with; where it waited for its facts, it does no longer."""
+        entry = self.frontier.pop(step, {})
+        if "held" in entry:
+            self._let_go(entry)
+
     def _let_go(self, entry: Mapping[str, Any]) -> None:
         """Nothing waits for its facts any more: the answer that it had covers nothing."""
         if approval := entry["held"].get("approval"):

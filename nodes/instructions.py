@@ -34,13 +34,17 @@ class Instructions(Hearing):
         said = f"{_PAST[order]} by {signal['by']}" + (f": {signal['why']}" if signal["why"] else "")
         if signal["stood"] == RunStatus.CANCELLED:
             self._forget()
+        if order in _GOING_ON and self._being_undone(step):
+            return
         if order == "resume" and not self._undo_again(said):
             self._reopen(said)
             for record in self._standing(StepStatus.FAILED):
+                self._ask_no_more(record.step)
                 self._try_anew(record, said)
         elif order == "escalate":
             self._reopen(said)
             for record in self._standing(StepStatus.FAILED):
+                self._ask_no_more(record.step)
                 self._escalate(record)
         elif order == "retry":
             self._retry(self.visit.board.records.get(step), said)
@@ -49,6 +53,15 @@ class Instructions(Hearing):
         elif order in ("rollback", "cancel") and not self._undo_again(said):
             self._end(RunStatus.CANCELLED, said, undo=True)
 
+    def _being_undone(self, step: str) -> bool:
+        """Whether somebody was faster, and the run is being undone: only an undo is tried again then."""
+        if any(record.status is StepStatus.COMPENSATION_FAILED for record in self.visit.board.records.values()):
+            return bool(step) and self.visit.board.status(step) is not StepStatus.COMPENSATION_FAILED
+        undone = (StepStatus.COMPENSATING, StepStatus.COMPENSATED)
+        return bool(self.ending and self.ending.get("compensate")) or any(
+            record.status in undone for record in self.visit.board.records.values()
+        )
+
     def _forget(self) -> None:
         """The run was called off past its graph, and the rows say how. What may have happened is asked about anew."""
         self.frontier, self.approvals, self.planning = {}, {}, None
@@ -56,8 +69,9 @@ class Instructions(Hearing):
             self._ask_about_doubt(record.step, record.reason)
 
     def _retry(self, record: StepRecord | None, said: str) -> None:
-        if record is not None and record.status is StepStatus.FAILED:
+        if record is not None and record.status is StepStatus.FAILED and self._planned(record.step):
             self._reopen(said)
+            self._ask_no_more(record.step)
             self._try_anew(record, said)
         elif record is not None and record.status is StepStatus.COMPENSATION_FAILED:
             self._undo_again(said, only=record.step)
@@ -69,12 +83,16 @@ class Instructions(Hearing):
         record = self.visit.board.record(step)
         if record.status is StepStatus.FAILED:
             self._reopen(said)
+        self._ask_no_more(step)
+        self._leave_frontier(step)
+        self._note(record.to(StepStatus.SKIPPED, reason=said, label="skipped"))
+
+    def _ask_no_more(self, step: str) -> None:
+        """Take back what is asked about a step: an operator has said."""
         for approval_id, data in list(self.approvals.items()):
             if data["step"] == step:
                 self.visit.session.stage_void(self.visit.task, approval_id)
                 del self.approvals[approval_id]
-        self.frontier.pop(step, None)
-        self._note(record.to(StepStatus.SKIPPED, reason=said, label="skipped"))
 
     def _reopen(self, said: str) -> None:
         """The run goes on: what its end kept from being begun is begun after all."""
@@ -108,6 +126,7 @@ class Instructions(Hearing):
         )
 
 
+_GOING_ON = ("resume", "escalate", "retry", "skip")
 _PAST = {
     "resume": "recovered",
     "rollback": "rolled back",

@@ -48,6 +48,7 @@ class Judging(Holding):
         version = board.plan.version if board.plan else 1
         record = board.record(step.id).model_copy(update={"plan_version": version, "tool": step.tool})
         if (reason := board.skip_reason(step)) is not None:
+            self._leave_frontier(step.id)
             self._note(record.to(StepStatus.SKIPPED, reason=reason, label="skipped"))
         else:
             self._judge(record.to(StepStatus.READY), step)

@@ -88,6 +88,8 @@ class _Gate(Instructions):
 
     def wake(self) -> None:
         """What waited for a time that has come goes on: the same call, under the authority that it has."""
+        if self.ending is not None:
+            return
         for step_id, entry in list(self.frontier.items()):
             if (
                 entry["status"] != StepStatus.WAITING
@@ -139,9 +141,7 @@ class _Gate(Instructions):
         """A run that ends takes back its questions and what it has not started; doubt is never taken back."""
         for step_id, entry in list(self.frontier.items()):
             if entry["status"] == StepStatus.RUNNING:
-                del self.frontier[step_id]
-                record = self.visit.board.record(step_id)
-                self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
+                self._call_off_running(step_id, entry)
             elif "held" in entry:
                 del self.frontier[step_id]
                 self._let_go(entry)
@@ -156,6 +156,15 @@ class _Gate(Instructions):
             self.frontier.pop(record.step, None)
             if record.status is StepStatus.BLOCKED:
                 self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
+
+    def _call_off_running(self, step_id: str, entry: Mapping[str, Any]) -> None:
+        """What this visit dispatched has not begun. Of what an earlier one did, the ledger knows: it is looked up."""
+        before = self.state.get("frontier", {}).get(step_id, {})
+        if before.get("status") == StepStatus.RUNNING:
+            self.frontier[step_id] = {**entry, "alone": False, "ends": True}
+            return
+        del self.frontier[step_id]
+        self._note(self.visit.board.record(step_id).to(StepStatus.CANCELLED, reason="the run ended before it"))
 
 
 def _wake_at(entry: Mapping[str, Any]) -> datetime:

@@ -231,7 +231,7 @@ BEGIN
     END IF;
     INSERT INTO gatepost.intervention (run_id, kind, actor, reason, data)
     VALUES (p_run_id, p_kind, p_actor, p_why, (p_data::jsonb || jsonb_build_object('stood', found.status))::json);
-    IF found.owner IS NOT NULL AND found.lease_expires_at > gatepost.now() THEN
+    IF found.finished_at IS NULL AND found.owner IS NOT NULL AND found.lease_expires_at > gatepost.now() THEN
         UPDATE gatepost.run SET ordered = coalesce(ordered, 'instruct'), ordered_by = coalesce(ordered_by, p_actor),
             ordered_why = coalesce(ordered_why, p_why)
         WHERE run_id = p_run_id;
@@ -261,7 +261,7 @@ BEGIN
         RETURN gatepost.obey(p_run_id);
     END IF;
     after := held.status;
-    IF held.status = 'running' OR (held.status = 'blocked' AND EXISTS (
+    IF held.status = 'running' OR (held.status IN ('blocked', 'waiting') AND EXISTS (
         SELECT FROM gatepost.approval a
         WHERE a.run_id = p_run_id AND a.status = 'decided' AND a.taken_seq IS NULL
     )) THEN
@@ -336,6 +336,8 @@ BEGIN
         INSERT INTO gatepost.transition (run_id, seq, at, source, nodes, next, status, reason, actor, epoch)
         VALUES (p_run_id, found.seq + 1, moment, 'operator', '{}', '{}', 'cancelled', found.ordered_why, found.ordered_by,
                 found.epoch);
+        UPDATE gatepost.effect SET state = 'failed', finished_at = moment
+        WHERE run_id = p_run_id AND state = 'intended' AND cleared;
         UPDATE gatepost.effect SET state = 'in_doubt' WHERE run_id = p_run_id AND state = 'intended';
         UPDATE gatepost.approval SET status = 'void', closed_at = moment WHERE run_id = p_run_id AND status = 'open';
         -- A step whose call may have happened is in doubt, and stays so; the others had not begun.
@@ -344,9 +346,9 @@ BEGIN
                (s.record::jsonb || jsonb_build_object('status', s.after, 'reason', 'the run was cancelled'))::json
         FROM (
             SELECT DISTINCT ON (l.step_id) l.step_id, l.record, l.status,
-                   CASE WHEN l.status = 'running' AND EXISTS (
+                   CASE WHEN l.status IN ('running', 'waiting') AND EXISTS (
                        SELECT FROM gatepost.effect e
-                       WHERE e.run_id = p_run_id AND e.step_id = l.step_id AND e.state = 'in_doubt'
+                       WHERE e.run_id = p_run_id AND e.step_id = l.step_id AND e.purpose = 'run' AND e.state = 'in_doubt'
                    ) THEN 'in_doubt' ELSE 'cancelled' END::gatepost.step_status AS after
             FROM gatepost.step l WHERE l.run_id = p_run_id ORDER BY l.step_id, l.seq DESC
         ) AS s
@@ -415,6 +417,9 @@ BEGIN
     after := CASE WHEN last.status = 'blocked' AND NOT EXISTS (
         SELECT FROM gatepost.approval a
         WHERE a.run_id = p_run_id AND a.status = 'decided' AND a.taken_seq IS NULL
+    ) AND NOT EXISTS (
+        SELECT FROM gatepost.intervention i
+        WHERE i.run_id = p_run_id AND i.data IS NOT NULL AND i.taken_seq IS NULL
     ) THEN 'blocked' ELSE 'queued' END;
     INSERT INTO gatepost.intervention (run_id, kind, actor, reason) VALUES (p_run_id, 'release', p_actor, p_why);
     UPDATE gatepost.run SET

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from langgraph.types import Command
 
-from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, ref, tool
+from gatepost import Condition, EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, ref, tool
 from gatepost.state.approval import decision_of
 
 CONFIG: Any = {"configurable": {"thread_id": "r1"}}
@@ -192,3 +192,31 @@ def test_a_question_that_the_policy_forbids_by_now_is_not_asked_any_more(
     assert "no-bob" in result["outcome"]["reason"]
     (row,) = owner.rows("SELECT status::text FROM gatepost.approval WHERE approval_id = %s", second.id)
     assert (row["status"], [what for what in shop.sold() if "bob" in what]) == ("void", [])
+
+
+def test_a_step_that_its_facts_make_needless_is_left_out_and_the_run_ends(
+    gatepost_graph: Callable[..., GatepostGraph], gatepost_database: Any
+) -> None:
+    price = [100]
+
+    @tool(effect="read")
+    def quote() -> int:
+        return price[0]
+
+    @tool(effect="write", on_doubt="retry")
+    def buy(what: str) -> str:
+        return what
+
+    cheap = Condition(ref="quote", op="equals", value=100)
+    steps = (
+        Step(id="quote", tool="quote"),
+        Step(id="buy", tool="buy", args={"what": "it"}, when=cheap, relies_on={"quote": timedelta(days=1)}),
+    )
+    graph = gatepost_graph(
+        [Workflow(name="w", goals=("w",), strategy=FixedPlan(Plan(steps=steps)), tools=(quote, buy))]
+    )
+    asked = graph.invoke({"goal": "w"}, CONFIG)["approval"]
+    gatepost_database.clock.shift(timedelta(days=3))
+    price[0] = 200
+    result = graph.invoke(Command(resume=asked.approve(by="alice")), CONFIG)
+    assert (result["status"], result["steps"]["buy"]["status"]) == ("succeeded", "skipped")

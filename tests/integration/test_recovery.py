@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -343,3 +346,105 @@ def test_what_workers_gave_up_is_undone_where_the_workflow_says_so(
 def test_a_workflow_cannot_strand_its_runs_again(fair: Fair, wrong: Any) -> None:
     with pytest.raises(ToolMistake, match="would strand the run again"):
         replace(fair.workflow("feast"), on_stranded=wrong)
+
+
+async def _cut_off(graph: GatepostGraph, config: Any, called: asyncio.Event) -> None:
+    """Start a run, and cancel it in the middle of its first call."""
+    task = asyncio.create_task(graph.ainvoke({"goal": "slow"}, config))
+    await asyncio.wait_for(called.wait(), 30)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("order", ["rollback", "cancel"])
+def test_a_call_that_was_cut_off_is_not_taken_for_one_that_was_never_made(
+    gatepost_graph: Callable[..., GatepostGraph], order: str
+) -> None:
+    called, done = asyncio.Event(), []
+
+    @tool(effect="write", on_doubt="ask", retry=ONCE)
+    def give_back(what: str) -> None:
+        done.append(f"-{what}")
+
+    @tool(effect="write", on_doubt="ask", retry=ONCE, compensate=give_back)
+    async def book(what: str) -> str:
+        done.append(f"+{what}")
+        called.set()
+        await asyncio.Event().wait()
+        return what
+
+    plan = FixedPlan(Plan(steps=(Step(id="a", tool="book", args={"what": "a"}),)))
+    endings = frozenset({RunStatus.CANCELLED})
+    workflow = Workflow(name="slow", goals=("slow",), strategy=plan, tools=(book,), compensate_on=endings)
+    graph = gatepost_graph([workflow], policy=ALL)
+    config: Any = {"configurable": {"thread_id": "r"}}
+    graph.saver.bridge.run(_cut_off(graph, config, called))
+    _ = graph.recover("r", "rollback", by="olga") if order == "rollback" else graph.cancel("r", by="olga")
+    asked = graph.invoke(None, config)["approval"]
+    assert (asked.kind, asked.step, done) == ("doubt", "a", ["+a"])
+    result = finish(graph, None, config, answers=[lambda a: a.happened(by="olga", result="a")])
+    assert (result["status"], done) == ("compensated", ["+a", "-a"])
+
+
+def test_who_is_second_undoes_nothing_of_what_the_first_said(failed: Fair) -> None:
+    failed.graph.recover("r", "rollback", by="olga")
+    failed.refuses.clear()
+    failed.graph.retry_step("r", "gate", by="otto")
+    assert failed.go_on("r")["status"] == "compensated"
+    assert failed.done == ["+stall", "+light", "-light", "-stall"]
+
+
+def test_an_old_question_does_not_end_what_was_tried_again(failed: Fair) -> None:
+    failed.graph.recover("r", "escalate", by="olga")
+    old = failed.go_on("r")["approval"]
+    failed.graph.retry_step("r", "gate", by="otto")
+    assert failed.go_on("r")["status"] == "failed"
+    with pytest.raises(CallerMistake):
+        failed.graph.invoke(_resume(old.approve(by="carol")), failed.config("r"))
+    assert failed.done == ["+stall", "+light"]
+
+
+def test_held_told_and_released_it_hears_what_it_was_told(fair: Fair, lone_owner: Any) -> None:
+    config = fair.config("r")
+    fair.gated.invoke({"goal": "gala"}, config)
+    lone_owner.change(
+        "UPDATE gatepost.run SET owner = 'x', lease_expires_at = gatepost.now() + '1 h' WHERE run_id = %s", "r"
+    )
+    fair.gated.saver.bridge.run(fair.gated.saver.orders.give("hold", "r", "local", actor="olga"))
+    fair.gated.skip_step("r", "stall", by="olga")
+    lone_owner.change("SELECT gatepost.let_go(run_id, epoch) FROM gatepost.run WHERE run_id = %s", "r")
+    assert lone_owner.run("r")["status"] == "held"
+    assert fair.gated.saver.bridge.run(fair.gated.saver.orders.release("r", "local", actor="olga")) is RunStatus.QUEUED
+    result = fair.gated.invoke(None, config)
+    assert (result["steps"]["stall"]["status"], result["approval"].step) == ("skipped", "light")
+
+
+def test_a_run_that_has_just_ended_hears_what_it_is_told(failed: Fair, lone_owner: Any) -> None:
+    """Its owner has committed the end, and not let go."""
+    lone_owner.change(
+        "UPDATE gatepost.run SET owner = 'x', lease_expires_at = gatepost.now() + '1 h' WHERE run_id = %s", "r"
+    )
+    failed.refuses.clear()
+    assert failed.graph.retry_step("r", "gate", by="olga").status is RunStatus.QUEUED
+    assert failed.go_on("r")["status"] == "succeeded"
+
+
+def test_a_wait_with_a_doubt_is_in_doubt_when_its_run_is_called_off(
+    gatepost_graph: Callable[..., GatepostGraph], lone_owner: Any
+) -> None:
+    def look(ctx: EffectContext, what: str) -> str | None:
+        return None
+
+    @tool(effect="write", on_doubt="lookup", lookup=look, settle=timedelta(hours=1), retry=ONCE)
+    def send(what: str) -> str:
+        raise TimeoutError
+
+    plan = FixedPlan(Plan(steps=(Step(id="a", tool="send", args={"what": "a"}),)))
+    graph = gatepost_graph([Workflow(name="w", goals=("w",), strategy=plan, tools=(send,))], policy=ALL)
+    config: Any = {"configurable": {"thread_id": "r"}}
+    assert graph.invoke({"goal": "w"}, config)["status"] == "waiting"
+    graph.cancel("r", by="olga")
+    assert graph.get_state(config).values["steps"]["a"]["status"] == "in_doubt"
+    graph.recover("r", "rollback", by="olga")
+    assert graph.invoke(None, config)["approval"].kind == "doubt"
