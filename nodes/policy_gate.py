@@ -88,17 +88,16 @@ class _Gate(Instructions):
 
     def wake(self) -> None:
         """What waited for a time that has come goes on: the same call, under the authority that it has."""
-        if self.ending is not None:
-            return
         for step_id, entry in list(self.frontier.items()):
             if (
                 entry["status"] != StepStatus.WAITING
                 or datetime.fromisoformat(entry["wake_at"]) > self.visit.session.now
             ):
                 continue
-            del self.frontier[step_id]
             if entry.get("undo"):
-                continue  # the compensator knows what it is at
+                del self.frontier[step_id]  # the compensator knows what it is at
+            if entry.get("undo") or self.ending is not None:
+                continue
             record = self.visit.board.record(step_id).to(StepStatus.RUNNING, wake_at=None, reason="its wait is over")
             self._note(record)
             now = record.now or self.visit.session.now.isoformat()

@@ -78,6 +78,8 @@ def _saved(desk: Desk, out: Path | None, write: Callable[[IO[str] | None], Corou
     if out is None or out == _NO_FILE:
         desk.run(write(None))
         return None
+    if not out.name or out.is_dir():
+        raise CallerMistake(f"{out} is a folder. Name a file in it.")
     unfinished = out.with_name(f"{out.name}.part")
     try:
         with unfinished.open("w", encoding="utf-8", newline="\n") as file:

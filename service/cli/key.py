@@ -57,9 +57,9 @@ def create(
         )
         terminal.say(made.secret)
         terminal.hint(f"{made.key_id} is good until {made.expires_at:%Y-%m-%d %H:%M %Z}. It is not shown again.")
-        terminal.hint(
-            f"Send it as `Authorization: Bearer …`, or sign in with it. {desk.typed('key', 'revoke', made.key_id)}"
-        )
+        of_tenant = () if tenant == LOCAL else ("--tenant", tenant)
+        revoke = desk.typed("key", "revoke", made.key_id, *of_tenant)
+        terminal.hint(f"Send it as `Authorization: Bearer …`, or sign in with it. {revoke}")
 
 
 @app.command("list", epilog=EPILOG)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
@@ -18,6 +18,7 @@ from fastapi.responses import StreamingResponse
 from gatepost.checkpointing.history import utc
 from gatepost.service.http.caller import Caller, InHouse, Reader
 from gatepost.service.http.house import House
+from gatepost.service.http.placed import Placed
 from gatepost.service.http.reading import run_of
 
 router = APIRouter(tags=["events"])
@@ -43,28 +44,23 @@ async def of_a_run(
     """The transitions of a run, from the first or after the last one seen; then each as it is committed."""
     await run_of(house, run_id, caller.tenant)
     seen = int(last) if last is not None and last.isdecimal() and len(last) < 19 else after  # noqa: PLR2004
-    return await _streamed(house, caller, _run_events(house, caller, run_id, seen))
+    return _streamed(house, caller, _run_events(house, caller, run_id, seen))
 
 
 @router.get("/events", response_class=StreamingResponse)
 async def of_the_inbox(house: InHouse, caller: Reader) -> StreamingResponse:
     """How many questions of the tenant are open: now, and whenever one is opened or closed."""
-    return await _streamed(house, caller, _inbox_events(house, caller))
+    return _streamed(house, caller, _inbox_events(house, caller))
 
 
-async def _streamed(house: House, caller: Caller, events: AsyncIterator[str]) -> StreamingResponse:
-    place = house.stream(caller.key.key_id)
-    await place.__aenter__()  # refused before the stream begins, given back when it ends
+def _streamed(house: House, caller: Caller, events: AsyncIterator[str]) -> StreamingResponse:
+    async def lines() -> AsyncGenerator[str]:
+        yield "retry: 1000\n\n"
+        async for event in events:
+            yield event
 
-    async def lines() -> AsyncIterator[str]:
-        try:
-            yield "retry: 1000\n\n"
-            async for event in events:
-                yield event
-        finally:
-            await place.__aexit__(None, None, None)
-
-    return StreamingResponse(lines(), media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
+    place, headers = house.stream(caller.key.key_id), {"X-Accel-Buffering": "no"}
+    return Placed(lines(), place=place, seconds=2 * LONGEST_SECONDS, media_type=MEDIA_TYPE, headers=headers)
 
 
 async def _run_events(house: House, caller: Caller, run_id: str, seen: int) -> AsyncIterator[str]:

@@ -23,6 +23,8 @@ from gatepost.service.http.problem import Refused
 REMEMBERED_SECONDS = 60.0
 STREAMS_OF_ONE = 16
 STREAMS_OF_ALL = 400
+EXPORTS_AT_ONCE = 4
+"""Each holds a connection of the pool while it is read."""
 
 
 class Waker:
@@ -77,6 +79,7 @@ class House:
         self.keys, self.requests, self.overview = Keys(pools), Requests(pools), Overview(pools)
         self.orders, self.movers = Orders(pools), Movers(pools, self.saver.runs)
         self._streams: Counter[str] = Counter()
+        self._exports = 0
         self._secrets: list[bytes] = []
         self._asked = float("-inf")
 
@@ -111,6 +114,22 @@ class House:
             yield
         finally:
             self._streams[key_id] -= 1
+
+    @asynccontextmanager
+    async def export(self) -> AsyncIterator[None]:
+        """A place for one more export.
+
+        Raises:
+            Refused: there is none.
+        """
+        if self._exports >= EXPORTS_AT_ONCE:
+            said = f"At most {EXPORTS_AT_ONCE} exports are read at once."
+            raise Refused(429, "too-many-exports", "Too many exports", detail=said, next="Try again a little later.")
+        self._exports += 1
+        try:
+            yield
+        finally:
+            self._exports -= 1
 
 
 def house_of(request: Request) -> House:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from gatepost.checkpointing.export import export_lines
 from gatepost.checkpointing.history import utc
 from gatepost.checkpointing.orders import Order
 from gatepost.service.http import shape
 from gatepost.service.http.again import RequestKey, id_from, needed, once
 from gatepost.service.http.caller import Caller, InHouse, Operator, Reader, Starter
 from gatepost.service.http.house import House
+from gatepost.service.http.placed import Placed
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.reading import in_full, run_of, why_of
 from gatepost.state.errors import RunExists
 from gatepost.state.status import RUN_FINAL, RUN_PARKED, RunStatus
 
 router = APIRouter(tags=["runs"])
+EXPORT_SECONDS = 300.0
+"""An export holds a connection; whoever does not read it loses it then."""
 Limit = Annotated[int, Query(ge=1, le=shape.LARGEST_PAGE)]
 Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -115,15 +117,12 @@ async def history(
 
 @router.get("/runs/{run_id}/export", response_class=StreamingResponse)
 async def export(run_id: str, house: InHouse, caller: Reader) -> StreamingResponse:
-    """Everything that happened to a run, as JSON lines: who, what, when, from, to, why."""
+    """Everything that happened to a run, as chained JSON lines; `gatepost export --verify` checks the file."""
     await run_of(house, run_id, caller.tenant)
-
-    async def lines() -> AsyncIterator[str]:
-        async for event in house.saver.history.events(run_id):
-            yield json.dumps(event, ensure_ascii=False, default=str) + "\n"
-
+    lines = export_lines(house.saver.pools, run_id, caller.tenant)
     named = {"Content-Disposition": f'attachment; filename="{run_id}.jsonl"'}
-    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=named)
+    options: dict[str, Any] = {"media_type": "application/x-ndjson", "headers": named}
+    return Placed(lines, place=house.export(), seconds=EXPORT_SECONDS, **options)
 
 
 @router.get("/runs/{run_id}/artifacts/{name}", response_class=Response)

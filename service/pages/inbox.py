@@ -82,7 +82,7 @@ def _answer(given: Mapping[str, str], row: Mapping[str, Any]) -> shape.Answer:
         comment=comment,
         args=args,
         digest=given.get("digest") or None,
-        on_behalf_of=given.get("on_behalf_of", ""),
+        on_behalf_of=given.get("on_behalf_of", "")[:200],
     )
 
 

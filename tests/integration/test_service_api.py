@@ -13,11 +13,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests.acceptance.processes import wait_until
 from tests.integration.counter import SELL
 from tests.integration.serving import Person, Served, service
 
 from gatepost import Checkpointer, build_graph
 from gatepost.checkpointing.requests import Requests, Sent
+from gatepost.service.http.house import STREAMS_OF_ONE
+from gatepost.state import chain
 from gatepost.state.approval import Decision
 from gatepost.state.errors import AlreadyDecided
 from gatepost.testing import Database
@@ -69,7 +72,9 @@ def test_a_run_is_started_followed_answered_and_read_back(alice: Person, served:
         f"key:{alice.key.key_id}",
     )
     assert {step["step"]: step["status"] for step in shown["steps"]} == {"look": "succeeded", "charge": "succeeded"}
-    exported = [json.loads(line) for line in alice.http.get(f"/v1/runs/{run}/export").text.splitlines()]
+    export = alice.http.get(f"/v1/runs/{run}/export").content.splitlines(keepends=True)
+    assert chain.verify(iter(export)).header["run"] == run
+    exported = [json.loads(line) for line in export]
     (decision,) = [event for event in exported if event["what"] == "decision"]
     assert decision["detail"]["authenticated"] == f"key:{alice.key.key_id}"
     history = alice.get(f"/v1/runs/{run}/history", params={"limit": 2})
@@ -324,3 +329,17 @@ def test_pages_of_runs_show_each_once(alice: Person) -> None:
         if (after := page["next"]) is None:
             break
     assert sorted(paged) == sorted(whole)
+
+
+def test_whoever_leaves_at_once_gives_the_place_back(alice: Person, served: Served) -> None:
+    host, port = served.url.removeprefix("http://").split(":")
+    for _ in range(2 * STREAMS_OF_ONE):
+        with socket.create_connection((host, int(port))) as line:
+            line.sendall(f"GET /v1/events HTTP/1.1\r\nHost: {host}:{port}\r\n".encode())
+            line.sendall(f"Authorization: Bearer {alice.key.secret}\r\n\r\n".encode())
+    wait_until(lambda: _is_let_in(alice))
+
+
+def _is_let_in(person: Person) -> bool:
+    with person.http.stream("GET", "/v1/events") as stream:
+        return stream.status_code == 200
