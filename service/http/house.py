@@ -13,7 +13,6 @@ from fastapi import Request
 
 from gatepost.checkpointing.keys import Keys
 from gatepost.checkpointing.movers import Bell, Movers
-from gatepost.checkpointing.orders import Orders
 from gatepost.checkpointing.overview import Overview
 from gatepost.checkpointing.requests import Requests
 from gatepost.graph.compiled import GatepostGraph
@@ -77,7 +76,7 @@ class House:
         pools = self.graph.saver.pools
         self.saver = self.graph.saver
         self.keys, self.requests, self.overview = Keys(pools), Requests(pools), Overview(pools)
-        self.orders, self.movers = Orders(pools), Movers(pools, self.saver.runs)
+        self.movers = Movers(pools, self.saver.runs)
         self._streams: Counter[str] = Counter()
         self._exports = 0
         self._secrets: list[bytes] = []

@@ -185,14 +185,17 @@ async def resume(
 
 async def released(house: House, caller: Caller, run_id: str, reason: str) -> dict[str, Any]:
     """Release a parked run."""
-    status = await house.orders.release(run_id, caller.tenant, actor=caller.name, why=reason)
+    status = await house.saver.orders.release(run_id, caller.tenant, actor=caller.name, why=reason)
     moved = await why_of(house, run_id, caller.tenant)
     return _said(run_id, status, obeyed=True, next_=moved.sentence)
 
 
 async def ordered(house: House, caller: Caller, order: Order, run_id: str, reason: str) -> dict[str, Any]:
-    """Order a run to stop."""
-    answer = await house.orders.give(order, run_id, caller.tenant, actor=caller.name, why=reason)
+    """Order a run to stop. One that is cancelled undoes what it did where its workflow says so."""
+    if order == "cancel":
+        answer = await house.graph.hands(caller.name, context=caller.context).cancel(run_id, why=reason)
+    else:
+        answer = await house.saver.orders.give(order, run_id, caller.tenant, actor=caller.name, why=reason)
     moved = await why_of(house, run_id, caller.tenant)
     return _said(run_id, answer.status, obeyed=answer.owner is None, next_=moved.sentence)
 

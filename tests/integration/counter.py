@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from gatepost import EffectContext, FixedPlan, Plan, Step, Workflow, ref, tool
+from gatepost import EffectContext, FixedPlan, Plan, RunStatus, Step, Workflow, ref, tool
 
 BOOK = "COUNTER_BOOK"
 
@@ -42,3 +42,35 @@ SELL = Workflow(
     ),
     tools=(look, charge),
 )
+
+
+@tool(effect="write", on_doubt="retry")
+def check_out(ctx: EffectContext, guest: str) -> None:
+    """Give a room back."""
+    with Path(os.environ[BOOK]).open("a", encoding="utf-8") as book:
+        book.write(f"{ctx.idempotency_key}\n")
+
+
+@tool(effect="write", on_doubt="retry", compensate=check_out)
+def check_in(ctx: EffectContext, guest: str) -> str:
+    """Take a room."""
+    with Path(os.environ[BOOK]).open("a", encoding="utf-8") as book:
+        book.write(f"{ctx.idempotency_key}\n")
+    return guest
+
+
+STAY = Workflow(
+    name="stay",
+    goals=("stay",),
+    strategy=FixedPlan(
+        Plan(
+            steps=(
+                Step(id="room", tool="check_in", args={"guest": ref("input", "/customer")}),
+                Step(id="spa", tool="check_in", args={"guest": ref("input", "/customer")}, needs=("room",)),
+            )
+        )
+    ),
+    tools=(check_in,),
+    compensate_on=frozenset({RunStatus.CANCELLED}),
+)
+WORKFLOWS = [SELL, STAY]

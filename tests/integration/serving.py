@@ -101,7 +101,7 @@ class Served:
 def service(database: str, hall: Checkpointer, folder: Path, *options: str) -> Iterator[Served]:
     """A service with a worker, until the block ends."""
     book = folder / "book"
-    command = [sys.executable, "-m", "gatepost.service.cli.app", "--workflows", "counter:SELL"]
+    command = [sys.executable, "-m", "gatepost.service.cli.app", "--workflows", "counter:WORKFLOWS"]
     log = (folder / "log").open("w+", encoding="utf-8")
     process = subprocess.Popen(
         [*command, "serve", "--port", "0", "--with-worker", *options],

@@ -139,6 +139,7 @@ def test_a_failed_run_is_rolled_back(failed: Fair) -> None:
     failed.graph.recover("r", "rollback", by="olga")
     result = failed.go_on("r")
     assert result["status"] == "compensated"
+    assert failed.graph.saver.bridge.run(failed.graph.saver.orders.untaken("r")) == [], "it is heard once"
     assert failed.done == ["+stall", "+light", "-light", "-stall"]
     assert result["outcome"]["undone"] == ["light", "stall"]
     with pytest.raises(CallerMistake, match="nothing is left to recover"):

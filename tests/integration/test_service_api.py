@@ -343,3 +343,14 @@ def test_whoever_leaves_at_once_gives_the_place_back(alice: Person, served: Serv
 def _is_let_in(person: Person) -> bool:
     with person.http.stream("GET", "/v1/events") as stream:
         return stream.status_code == 200
+
+
+def test_a_run_that_is_cancelled_undoes_what_its_workflow_says(alice: Person, served: Served) -> None:
+    run = alice.start("stay", customer="dora")
+    asked = alice.asked(run)
+    alice.decide(asked["id"], type="approve", digest=asked["digest"])
+    wait_until(lambda: alice.get(f"/v1/runs/{run}")["reason"].startswith("spa waits for "))
+    answer = alice.http.post(f"/v1/runs/{run}/cancel", json={"reason": "ill"})
+    assert answer.status_code == 200, answer.text
+    shown = alice.wait(run, "compensated")
+    assert {step["step"]: step["status"] for step in shown["steps"]} == {"room": "compensated", "spa": "cancelled"}
