@@ -26,6 +26,8 @@ from gatepost.state.errors import DatabaseUnavailable, LostRun
 RETRY_SECONDS = 10.0
 """How long a superstep whose connection broke is tried again; the lease may end it sooner."""
 PAUSE_SECONDS = 0.1
+UNWRITABLE = (TypeError, ValueError)
+"""Raised before anything is sent, for a value that has no form in JSON or on the wire."""
 OFTEN = ("step", "effect")
 """Staged rows that the statement has lists of their own for."""
 
@@ -98,7 +100,7 @@ class Commits:
         try:
             async with self._pools.connection() as connection:
                 moment = await _commit(connection, supersteps)
-        except (LostRun, DatabaseUnavailable, Error) as error:
+        except (LostRun, DatabaseUnavailable, Error, *UNWRITABLE) as error:
             if len(supersteps) == 1:
                 return [error]
             if isinstance(error, DatabaseUnavailable) and error.passing:

@@ -19,7 +19,7 @@ from psycopg import Error
 from psycopg.types.json import Json
 from pydantic import JsonValue
 
-from gatepost.checkpointing.commits import PAUSE_SECONDS, RETRY_SECONDS
+from gatepost.checkpointing.commits import PAUSE_SECONDS, RETRY_SECONDS, UNWRITABLE
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
@@ -144,11 +144,11 @@ class Ledger:
     async def _intend(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Entry | Exception]:
         """Several runs' intents in one commit; where that fails, each by itself, so that only the guilty one fails."""
         held = {(row["run_id"], row["epoch"]): {"run_id": row["run_id"], "epoch": row["epoch"]} for row in rows}
-        params = {"held": json.dumps(list(held.values())), "intents": json.dumps(rows)}
         try:
+            params = {"held": json.dumps(list(held.values())), "intents": json.dumps(rows)}
             async with self._pools.connection() as connection:
                 found = await (await connection.execute(query("effect.intend"), params)).fetchall()
-        except (LostRun, DatabaseUnavailable, Error) as error:
+        except (LostRun, DatabaseUnavailable, Error, *UNWRITABLE) as error:
             if len(rows) == 1:
                 return [error]
             if isinstance(error, DatabaseUnavailable) and error.passing:

@@ -11,6 +11,8 @@ import psycopg
 import pytest
 
 from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, tool
+from gatepost.checkpointing import ledger
+from gatepost.checkpointing.session import RunSession
 from gatepost.state.errors import LostRun
 
 ALL = Policy('@id("all") permit (principal, action, resource);')
@@ -104,3 +106,21 @@ def test_what_is_too_much_together_is_done_one_by_one(
     assert asyncio.run(chorus.perform()) == ["succeeded"] * RUNS
     assert refused
     assert lone_owner.rows(STATES) == [{"run_id": f"r{n}", "state": "succeeded", "n": 1} for n in range(RUNS)]
+
+
+@pytest.mark.parametrize(("holder", "name"), [(RunSession, "rows"), (ledger, "_row")])
+def test_what_has_no_form_on_the_wire_fails_its_own_run(
+    chorus: Chorus, monkeypatch: pytest.MonkeyPatch, holder: Any, name: str
+) -> None:
+    honest = getattr(holder, name)
+
+    def poisoned(session: RunSession, asked: Any) -> Any:
+        found = honest(session, asked)
+        inside = session.run.run_id == "r4" and (name == "_row" or len(chorus.inside) == RUNS)
+        return {**found, "arguments" if name == "_row" else "effect": [{1, 2}]} if inside else found
+
+    chorus.all_in.set()  # r4's intent is refused: it never comes in
+    monkeypatch.setattr(holder, name, poisoned)
+    found = asyncio.run(chorus.perform())
+    assert isinstance(found.pop(4), TypeError)
+    assert found == ["succeeded"] * (RUNS - 1)
