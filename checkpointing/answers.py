@@ -69,6 +69,13 @@ class Standing:
         return self.status is ApprovalStatus.EXPIRED and self.decide_by is not None
 
 
+def as_shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of approvals with what a yes would set going as it is by now, in place of what it was when it was asked."""
+    found = dict(row)
+    by_now = found.pop("impact")
+    return found if by_now is None else {**found, "request": {**found["request"], "impact": by_now}}
+
+
 def request_in(row: Mapping[str, Any]) -> ApprovalRequest:
     """What is asked now: as it was opened, of whom it was passed on to, until when."""
     request = ApprovalRequest.model_validate(row["request"])

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from gatepost.checkpointing.answers import Recorded, Standing, request_in, standing_in
+from gatepost.checkpointing.answers import Recorded, Standing, as_shown, request_in, standing_in
 from gatepost.checkpointing.deciding import Clerk, TooLate, cast, close, repeated, still_asked
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
@@ -101,7 +101,7 @@ class Approvals:
             cursor = await connection.execute(
                 query("approval.answered"), {"run_id": run_id, "approval_ids": list(approvals)}
             )
-            return {row["approval_id"]: standing_in(row) for row in await cursor.fetchall()}
+            return {row["approval_id"]: standing_in(as_shown(row)) for row in await cursor.fetchall()}
 
     async def get(self, approval: str, tenant: str) -> dict[str, Any]:
         """One approval with its answer.
@@ -130,14 +130,15 @@ class Approvals:
         """A page of approvals, oldest first."""
         params = {"tenant": tenant, "status": status, "run_id": run_id, "limit": limit}
         async with self._pools.connection() as connection:
-            return await (await connection.execute(query("approval.list"), params)).fetchall()
+            rows = await (await connection.execute(query("approval.list"), params)).fetchall()
+        return [as_shown(row) for row in rows]
 
     async def _get(self, connection: Connection, approval: str, tenant: str) -> dict[str, Any]:
         params = {"approval_id": approval, "tenant": tenant}
         row = await (await connection.execute(query("approval.get"), params)).fetchone()
         if row is None:
             raise _unknown(approval)
-        return row
+        return as_shown(row)
 
     async def _decide_all(
         self, decisions: Sequence[Decision], tenant: str, clerk: Clerk, kept: timedelta | None
@@ -157,6 +158,7 @@ class Approvals:
         row = await (await connection.execute(query("approval.lock"), params)).fetchone()
         if row is None:
             raise _unknown(decision.approval)
+        row = as_shown(row)
         request = request_in(row)
         decision = clerk.normalise(request, decision)
         votes = await votes_of(connection, request.id, request.level)
@@ -170,7 +172,7 @@ class Approvals:
             await record(connection, vote, request.level)
         at = row["now"]
         if counted.outcome == "decided":
-            at = await close(connection, row, request, vote, kept=kept)
+            at = await close(connection, row, request, vote, impact=clerk.impact(request, decision), kept=kept)
         return Recorded(
             request,
             said.decision,

@@ -34,6 +34,10 @@ class Clerk(Protocol):
         """The digest of the action that the answer authorises; raises `InvalidDecision`."""
         ...
 
+    def impact(self, request: ApprovalRequest, decision: Decision) -> Sequence[Mapping[str, Any]] | None:
+        """What the action would set going with edited arguments; None: as it was asked."""
+        ...
+
 
 class TooLate(InvalidDecision):
     """The time of a question is up, and nobody has carried that out yet."""
@@ -59,7 +63,13 @@ async def cast(
 
 
 async def close(
-    connection: Connection, row: Mapping[str, Any], request: ApprovalRequest, vote: Vote, *, kept: timedelta | None
+    connection: Connection,
+    row: Mapping[str, Any],
+    request: ApprovalRequest,
+    vote: Vote,
+    *,
+    impact: Sequence[Mapping[str, Any]] | None,
+    kept: timedelta | None,
 ) -> datetime:
     """Make an answer the answer, and say who moves the run next."""
     decision = vote.decision
@@ -75,6 +85,10 @@ async def close(
         "act_seconds": request.terms.act_seconds,
     }
     recorded = await (await connection.execute(query("approval.record"), params)).fetchone()
+    if impact is not None:
+        await connection.execute(
+            query("approval.foresee"), {"approval_id": decision.approval, "impact": Json(list(impact))}
+        )
     reason = f"{decision.type} by {decision.by}"
     await connection.execute(query("approval.wake"), {"run_id": row["run_id"], "reason": reason, "kept": kept})
     assert recorded is not None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from gatepost.checkpointing.answers import as_shown
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 
@@ -63,7 +64,7 @@ class Overview:
     ) -> list[dict[str, Any]]:
         """Approvals, oldest first. `after`: `(opened_at, approval_id)`."""
         opened_at, approval = after or (None, None)
-        return await self._rows(
+        rows = await self._rows(
             "overview.approvals",
             tenant=tenant,
             status=status,
@@ -73,6 +74,7 @@ class Overview:
             after=approval,
             limit=limit,
         )
+        return [as_shown(row) for row in rows]
 
     async def stamp(self, tenant: str) -> tuple[int, str]:
         """How many questions are open, and a text that changes whenever one is opened or closed."""

@@ -184,6 +184,10 @@ class RunSession:
             act_by=request.act_by,
         )
 
+    def stage_impact(self, task: str, request: ApprovalRequest) -> None:
+        """What a yes to an open question would set going, as it is by now."""
+        self._stage(task, "impact", approval_id=request.id, impact=list(request.impact))
+
     def stage_taken(self, task: str, approval: str) -> None:
         """The run has taken the answer to an approval."""
         self._stage(task, "taken", approval_id=approval)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gatepost.nodes.impact import Impact, edited
 from gatepost.nodes.policy import Question, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments, InvalidResult
 from gatepost.nodes.visit import Equipment
@@ -65,6 +66,12 @@ class GraphClerk:
             evidence=request.evidence,
             undo=request.undo,
         )
+
+    def impact(self, request: ApprovalRequest, decision: Decision) -> Impact | None:
+        """What the edited action would set going."""
+        if decision.args is None or request.kind != "action":
+            return None
+        return edited(request.impact, self._tool(request), decision.args)
 
     def _plans_anew(self) -> bool:
         return takes_responses(self.equipment.catalog.named(self.workflow).strategy)

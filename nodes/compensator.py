@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from gatepost.checkpointing.answers import Standing
 from gatepost.checkpointing.ledger import Entry, Intent
 from gatepost.nodes import doubt
+from gatepost.nodes.impact import previewed
 from gatepost.nodes.outcome import Outcome, entry, failed, waits
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.protocol import carry_out, refuse
@@ -216,6 +217,7 @@ def _find_out(visit: Visit, undo: _Undo, outcome: Outcome) -> dict[str, Any]:
 
 
 def _open(visit: Visit, record: StepRecord, request: ApprovalRequest, **changes: object) -> dict[str, Any]:
+    request = previewed(request, visit.board, visit.tools)
     visit.session.stage_approval(visit.task, request)
     visit.session.stage_step(visit.task, being_undone(record, reason="; ".join(request.reasons), **changes))
     return {"approvals": {request.id: request.plain()}}

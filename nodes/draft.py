@@ -7,9 +7,11 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from gatepost.nodes.impact import previewed
 from gatepost.nodes.policy import Judgement
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
+from gatepost.state.approval import ApprovalRequest
 from gatepost.state.canonical import digest_of
 from gatepost.state.channels import RunState
 from gatepost.state.effect import key_of
@@ -49,6 +51,8 @@ class Draft:
         self.responses: list[dict[str, Any]] = []
         self.deferred: set[str] = set()
         """Steps that this visit leaves where they are, because their facts are read again first."""
+        self.replanned = False
+        """Another plan came into force."""
         self.unheard: tuple[str, ...] = ()
         """That the planner made nothing of what was said last; whoever is asked again is told."""
 
@@ -74,6 +78,21 @@ class Draft:
 
     def _note(self, record: StepRecord) -> None:
         self.visit.session.stage_step(self.visit.task, record)
+
+    def _put(self, request: ApprovalRequest) -> None:
+        """Ask a question, with what a yes to it would set going."""
+        request = previewed(request, self.visit.board, self.visit.tools)
+        self.visit.session.stage_approval(self.visit.task, request)
+        self.approvals[request.id] = request.plain()
+
+    def preview(self) -> None:
+        """Bring what the open questions show up to date: there is another plan, or more is known."""
+        for approval, data in self.approvals.items():
+            request = ApprovalRequest.model_validate(data)
+            now = previewed(request, self.visit.board, self.visit.tools)
+            if now.impact != request.impact:
+                self.visit.session.stage_impact(self.visit.task, now)
+                self.approvals[approval] = now.plain()
 
     def update(self) -> dict[str, Any]:
         """The visit's update of the channels; those that stay as they are cost nothing."""

@@ -51,9 +51,9 @@ def read_anew(record: StepRecord, outcome: Outcome, tool: AnyTool | None) -> tup
     """
     if not record.again or outcome.state is not EffectState.SUCCEEDED:
         return outcome, {}
-    changes = tuple(differences(record.output, outcome.result))[:SHOWN_CHANGES]
-    demand = outcome.finding.needs_approval if outcome.finding else None
     material = None if tool is None else tool.material
+    changes = tuple(weighed(material, record.output, outcome.result))[:SHOWN_CHANGES]
+    demand = outcome.finding.needs_approval if outcome.finding else None
     if demand == record.needs_approval and not matters(material, record.output, outcome.result):
         small = f", but for what does not matter ({'; '.join(map(told, changes))})" if changes else ""
         stands = replace(outcome, result=record.output, finding=None)
@@ -75,6 +75,13 @@ def matters(material: Material | None, was: JsonValue, now: JsonValue) -> bool:
     if isinstance(material, Mapping):
         return any(_differ(_at(was, place), _at(now, place), by) for place, by in material.items())
     return any(_at(was, place) != _at(now, place) for place in material)
+
+
+def weighed(material: Material | None, was: JsonValue, now: JsonValue) -> Iterator[dict[str, JsonValue]]:
+    """As `differences`; those that would not matter by themselves say so: `"material": False`."""
+    for change in differences(was, now):
+        small = not callable(material) and material is not None and not _counts(material, str(change["at"]), was, now)
+        yield {**change, "material": False} if small else change
 
 
 def differences(was: Any, now: Any, at: str = "") -> Iterator[dict[str, JsonValue]]:
@@ -111,6 +118,14 @@ def check_material(name: str, effect: EffectClass, material: object) -> None:
     places = list(material)
     if wrong := [place for place in places if not isinstance(place, str) or (place and not place.startswith("/"))]:
         raise ToolMistake(f"tool {name!r}: material: {wrong[0]!r:.80} is no JSON pointer; write '/price'.")
+
+
+def _counts(material: Sequence[str] | Mapping[str, float], at: str, was: JsonValue, now: JsonValue) -> bool:
+    """Whether a difference at this place is one of those that were declared to matter."""
+    places = [place for place in material if f"{place}/".startswith(f"{at}/") or f"{at}/".startswith(f"{place}/")]
+    if isinstance(material, Mapping):
+        return matters({place: material[place] for place in places}, was, now)
+    return matters(places, was, now)
 
 
 def _too_old(record: StepRecord | None, allowed: timedelta, now: datetime) -> bool:

@@ -126,7 +126,7 @@ class Hearing(Judging):
         """A new plan keeps the approvals whose action is unchanged and voids the others."""
         plan = self.visit.board.plan
         assert plan is not None
-        self.planning = None
+        self.planning, self.replanned = None, True
         for approval_id, data in list(self.approvals.items()):
             request = ApprovalRequest.model_validate(data)
             step = plan.by_id.get(request.step)
@@ -172,8 +172,7 @@ class Hearing(Judging):
     def _ask_about_doubt(self, step_id: str, why: str) -> None:
         record = self.visit.board.record(step_id)
         request = doubt.question(self.visit, record, tool=self.visit.tool(record.tool), key=record.key, why=why)
-        self.visit.session.stage_approval(self.visit.task, request)
-        self.approvals[request.id] = request.plain()
+        self._put(request)
         self.frontier[step_id] = {"status": record.status.value, "approval": request.id}
 
     def _hear_about_doubt(self, record: StepRecord, decision: Decision) -> None:

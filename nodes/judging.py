@@ -164,7 +164,9 @@ class Judging(Holding):
         changes = tuple(
             {"fact": fact, **change}
             for fact, was in (before.get("facts") or {}).items()
-            for change in facts.differences(was, known.get(fact))
+            for change in facts.weighed(
+                self.visit.tool(self.visit.board.step(fact).tool).material, was, known.get(fact)
+            )
         )[: facts.SHOWN_CHANGES]
         moved = [f"changed since it was asked: {'; '.join(map(facts.told, changes))}"] if changes else []
         request = ApprovalRequest(
@@ -192,9 +194,8 @@ class Judging(Holding):
         self._open(request, record.to(StepStatus.BLOCKED, approval=request.id, reason="; ".join(request.reasons)))
 
     def _open(self, request: ApprovalRequest, record: StepRecord) -> None:
-        self.visit.session.stage_approval(self.visit.task, request)
         self._note(record)
-        self.approvals[request.id] = request.plain()
+        self._put(request)
         self.frontier[request.step] = {"status": record.status.value, "approval": request.id}
 
     def _forbid(self, record: StepRecord, judgement: Judgement) -> None:
@@ -228,8 +229,7 @@ class Judging(Holding):
 
     def _escalate(self, record: StepRecord) -> None:
         request = escalation.question(self.visit, record, tool=self.visit.tool(record.tool))
-        self.visit.session.stage_approval(self.visit.task, request)
-        self.approvals[request.id] = request.plain()
+        self._put(request)
         self.frontier[record.step] = {"status": record.status.value, "approval": request.id}
 
     def _replan(self, source: str, who: str, text: str) -> None:

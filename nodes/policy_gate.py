@@ -112,6 +112,8 @@ class _Gate(Instructions):
             self._call_off()
         running = any(entry["status"] == StepStatus.RUNNING for entry in self.frontier.values())
         blocked = bool(self.approvals) and not running and self.planning is None
+        if blocked or self.replanned:
+            self.preview()
         reasons = "; ".join(f"{data['step']} waits for {approval}" for approval, data in self.approvals.items())
         waiting = [entry for entry in self.frontier.values() if entry["status"] == StepStatus.WAITING]
         if waiting and not running and self.planning is None:

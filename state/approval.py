@@ -81,9 +81,12 @@ class ApprovalRequest(Record):
     facts: dict[str, JsonValue] = Field(default_factory=dict)
     """The outputs that the step relies on (`Step.relies_on`), as they are when it is asked; their checksums bind."""
     changes: tuple[dict[str, JsonValue], ...] = ()
-    """What changed since it was asked last: `{"fact": step, "at": JSON pointer, "was": …, "now": …}`."""
+    """What changed since it was asked last: `{"fact": step, "at": JSON pointer, "was": …, "now": …}`, with
+    `"material": False` where that difference would not have mattered by itself."""
     supersedes: str | None = None
     """The approval that covered the facts as they were."""
+    impact: tuple[dict[str, JsonValue], ...] = ()
+    """What a yes would set going, the action first (the keys are in `nodes.impact`). It describes and binds nothing."""
     args_schema: dict[str, JsonValue] = Field(default_factory=dict)
     """JSON Schema of the arguments, for an edit."""
     allowed: tuple[DecisionType, ...] = DECISION_TYPES

@@ -118,6 +118,14 @@ class Board:
         ]
         return self.step(due[0]) if len(due) == 1 and not self._ready else None
 
+    def waiting_for(self, step: str) -> list[Step]:
+        """The steps of the plan that need this one directly."""
+        return [self.step(one) for one in self._dependents.get(step, ())]
+
+    def place(self, step: str) -> int:
+        """Where a step stands in the plan."""
+        return self._position[step]
+
     @property
     def settled(self) -> bool:
         """Every step of the plan has come to an end."""

@@ -526,6 +526,11 @@ BEGIN
         FROM json_to_recordset(p_rows -> 'heard') AS r (number bigint)
         WHERE i.number = r.number AND i.run_id = p_run_id AND i.taken_seq IS NULL;
     END IF;
+    IF p_rows -> 'impact' IS NOT NULL THEN
+        UPDATE gatepost.approval a SET impact = r.impact
+        FROM json_to_recordset(p_rows -> 'impact') AS r (approval_id text, impact json)
+        WHERE a.approval_id = r.approval_id AND a.run_id = p_run_id AND a.status = 'open';
+    END IF;
 END $$;
 
 CREATE TABLE gatepost.answer (
@@ -587,12 +592,15 @@ CREATE TABLE gatepost.approval (
     closed_at timestamp with time zone,
     taken_seq bigint,
     level smallint DEFAULT 0 NOT NULL,
+    impact json,
     CONSTRAINT approval_open_is_not_closed CHECK (((status = 'open'::gatepost.approval_status) = (closed_at IS NULL)))
 );
 
 COMMENT ON COLUMN gatepost.approval.taken_seq IS 'the transition in which the run took the answer; null while it has not';
 
 COMMENT ON COLUMN gatepost.approval.level IS 'how often it was passed on to the next in the chain';
+
+COMMENT ON COLUMN gatepost.approval.impact IS 'what a yes would set going, where that is another by now than when it was asked; binds nothing';
 
 CREATE TABLE gatepost.approval_event (
     number bigint NOT NULL,
@@ -1225,6 +1233,8 @@ GRANT UPDATE(closed_at) ON TABLE gatepost.approval TO gatepost_app;
 GRANT UPDATE(taken_seq) ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT UPDATE(level) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(impact) ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.approval_event TO gatepost_app;
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gatepost.service import terminal
 from gatepost.service.cli.desk import acting, authenticated
+from gatepost.service.cli.foreseen import change_lines, impact_lines
 from gatepost.service.cli.typed import pair
 from gatepost.service.cli.values import edited, read_pairs
 from gatepost.state.approval import ApprovalRequest, Decision
@@ -33,6 +34,8 @@ def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
         say(f"  {terminal.one_line(name)} = {terminal.one_line(_shown(value))}")
     for step, digest in asked.evidence.items():
         say(f"  rests on {terminal.one_line(step)} ({digest[:12]})")
+    for line in (*change_lines(asked), *impact_lines(asked)):
+        say(line)
     if asked.asked:
         say(f"  asked of {terminal.one_line(asked.asked)}")
     for limit, what in ((asked.decide_by, "answer by"), (asked.act_by, "acts by")):

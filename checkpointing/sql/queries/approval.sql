@@ -27,6 +27,10 @@ VALUES (%(approval_id)s, %(principal)s, %(type)s, %(comment)s, %(args)s, %(diges
         %(on_behalf_of)s, gatepost.now() + make_interval(secs => %(act_seconds)s::float8))
 RETURNING at;
 
+-- name: foresee
+-- What the action would set going that was decided upon, where somebody gave it other arguments.
+UPDATE gatepost.approval SET impact = %(impact)s WHERE approval_id = %(approval_id)s;
+
 -- name: wake
 -- The answer's transaction also says who moves the run next: any mover, or for a while only the caller who answered.
 UPDATE gatepost.run SET
@@ -36,7 +40,7 @@ WHERE run_id = %(run_id)s AND status IN ('blocked', 'waiting');
 
 -- name: answered
 -- The given approvals of a run with the answer that stands, if there is one.
-SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.level, a.decide_by, a.taken_seq,
+SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.impact, a.level, a.decide_by, a.taken_seq,
        least(a.act_by, d.act_by) AS act_by, coalesce(least(a.act_by, d.act_by) <= gatepost.now(), false) AS act_too_late,
        d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.on_behalf_of,
        d.at AS decided_at,
@@ -63,7 +67,7 @@ ORDER BY (a.approval_id = %(prefix)s) DESC, a.approval_id LIMIT 6;
 
 -- name: list
 -- A page of approvals, oldest first.
-SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.opened_at, a.level, a.quorum, a.decide_by, a.closed_at,
+SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.impact, a.opened_at, a.level, a.quorum, a.decide_by, a.closed_at,
        r.goal, d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.on_behalf_of, d.at AS decided_at,
        (SELECT count(DISTINCT v.counted_as) FROM gatepost.vote v
         WHERE v.approval_id = a.approval_id AND v.level = a.level AND v.type IN ('approve', 'edit')) AS yes
