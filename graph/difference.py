@@ -31,12 +31,14 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Chan
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
     before, after = _plain(before), _plain(after)
+    if before == after:
+        return  # at once, however much there is: of long runs nearly everything is
     if isinstance(before, dict) and isinstance(after, dict):
         for key in before.keys() | after.keys():
             yield from _changes(before.get(key, ABSENT), after.get(key, ABSENT), f"{path}/{key}".lstrip("/"))
     elif isinstance(after, dict) and after and before in (ABSENT, None):
         yield from _changes({}, after, path)
-    elif before != after:
+    else:
         yield Change(path, before, after)
 
 
