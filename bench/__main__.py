@@ -29,6 +29,7 @@ from bench.measure import FEW_STEPS, STEPS, Say, Size, Stand, measure
 from bench.paper import put
 from bench.profile import watcher
 from bench.server import Server, compiler, named_server, private_server
+from bench.service import show_waits, waits, waits_page
 from bench.table import markdown, numbers, show
 from bench.where import LOGGING, show_clients, show_server
 
@@ -39,6 +40,7 @@ BUSY_BEFORE = os.getloadavg()[0]
 """Of the machine, by others: above a half or so, times are those of a busy machine."""
 PROFILED_STEPS = 3200
 """Of all runs together."""
+TIMES, FEW_TIMES = 40, 5
 UNITS = {"us": 1, "µs": 1, "ms": 1000, "s": 1_000_000}
 
 HELP = """
@@ -76,6 +78,9 @@ def main(
     growth: Annotated[
         bool, typer.Option(help="No table: one long run of 100, 1,000 and 10,000 steps, drawn as a plot as well.")
     ] = False,
+    service: Annotated[
+        bool, typer.Option(help="No table: how long people wait for the service and its worker, and callers for a run.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where the results are written.")] = OUT,
     into: Annotated[
         Path | None, typer.Option(help="Put them into this page as well, such as docs/performance.md.")
@@ -97,6 +102,9 @@ def main(
         return
     if growth:
         _growth(FEW if quick else SIZES, database, out, into, console)
+        return
+    if service:
+        _service(FEW_TIMES if quick else TIMES, database, out, into, check=check, console=console)
         return
     results = []
     for delay in _delays(slow_fsync, console):
@@ -132,6 +140,18 @@ def _growth(sizes: Sequence[int], database: str, out: Path, into: Path | None, c
     if into is not None:
         put(into, "growth", (out / "growth.md").read_text())
         plot(found, into.with_name("growth.svg"))
+
+
+def _service(times: int, database: str, out: Path, into: Path | None, *, check: bool, console: Console) -> None:
+    with _server(database, None) as server:
+        found, disk = waits(server, times), _disk(server, None)
+    show_waits(found, disk, console)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "service.md").write_text(page := waits_page(found, disk))
+    if into is not None:
+        put(into, "service", page)
+    if check and not all(one.kept for one in found):
+        raise typer.Exit(1)
 
 
 def _numbers(text: str) -> list[int]:

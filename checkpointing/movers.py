@@ -123,6 +123,8 @@ def is_suspect(row: Mapping[str, Any]) -> bool:
 class Bell:
     """Rings when a run was queued, on a connection of its own that is made again when it breaks.
 
+    For those who move none, it also rings when an owner lets go of a run.
+
     Args:
         address: where the database is. A pooler between that shares connections would swallow the bell.
         ring: called for each message, and after each time when messages may have been missed.
@@ -164,6 +166,8 @@ class Bell:
         try:
             if self._mover:
                 await connection.execute(query("mover.present"), {"key": PRESENT})
+            else:
+                await connection.execute(query("mover.watch"))
             await connection.execute(query("mover.listen"))
         except BaseException:
             await connection.close()

@@ -23,7 +23,7 @@ from gatepost.service.http.reading import run_of
 
 router = APIRouter(tags=["events"])
 LOOK_SECONDS = 0.5
-"""A transition rings no bell; whoever watches looks so often."""
+"""The bell rings when a run is queued and when its owner lets go; what lies between is looked for so often."""
 BEAT_SECONDS = 15.0
 """After so long without news a stream says that it lives, and its key is looked at again."""
 LONGEST_SECONDS = 900.0
@@ -74,11 +74,10 @@ async def _run_events(house: House, caller: Caller, run_id: str, seen: int) -> A
         if stamp_of(row) != stood:
             stood = stamp_of(row)
             yield _event("status", {"status": row["status"], "reason": row["reason"], "stamp": stood})
-        elif row["finished_at"] is not None:
+        if row["finished_at"] is not None:
             yield _event("end", {"status": row["status"]})
             return
-        else:
-            yield ""
+        yield ""
 
 
 async def _inbox_events(house: House, caller: Caller) -> AsyncIterator[str]:
@@ -97,8 +96,9 @@ async def _looks(house: House, caller: Caller) -> AsyncIterator[None]:
             if await house.keys.of_id(caller.key.key_id) is None:
                 return
             beat = time.monotonic()
+        rung = house.waker.next_ring
         yield
-        await house.waker.wait(LOOK_SECONDS)
+        await house.waker.wait(LOOK_SECONDS, rung=rung)
 
 
 def stamp_of(row: Mapping[str, Any]) -> str:

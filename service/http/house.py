@@ -43,9 +43,14 @@ class Waker:
         self.stopping.set()
         self.ring()
 
-    async def wait(self, seconds: float) -> None:
-        """Wait for the bell, but no longer than so."""
-        rung = self._rung
+    @property
+    def next_ring(self) -> asyncio.Event:
+        """Set by the next ring. Whoever looks takes it before the look: a ring in the middle of one is news as well."""
+        return self._rung
+
+    async def wait(self, seconds: float, *, rung: asyncio.Event | None = None) -> None:
+        """Wait for the bell, or for the ring that was taken before, but no longer than so."""
+        rung = rung or self._rung
         try:
             async with asyncio.timeout(seconds):
                 await rung.wait()

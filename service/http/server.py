@@ -49,13 +49,17 @@ def bound(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=False)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=False)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CallerMistake(f"port {port} is in use. Choose another: --port {port + 1}, or 0 for any.") from None
         raise CallerMistake(
             f"{host}:{port} cannot be listened on ({error.strerror}). Correct --host or --port."
         ) from None
+    # What it accepts takes this over. asyncio sets it only where a socket says that it is TCP, which this one does
+    # not; without it each event of a stream waits for the acknowledgement of the one before: 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 async def serve(house: House, listening: socket.socket, manner: Manner) -> None:

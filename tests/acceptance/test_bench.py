@@ -45,6 +45,13 @@ def test_it_measures_and_counts(folder: Path) -> None:
     assert "| 1 | INSERT + COMMIT | sync |" in (folder / "table.md").read_text()
 
 
+def test_it_times_the_way_through_the_service(folder: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--quick", "--service", f"--out={folder}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| approved → step started" in (folder / "service.md").read_text()
+
+
 class Lame:
     """One of its runs fails while the others wait for it."""
 

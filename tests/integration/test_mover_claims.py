@@ -346,6 +346,29 @@ def test_what_is_no_work_rings_nothing(yard: Yard) -> None:
     assert asyncio.run(heard()) == 2
 
 
+def test_who_watches_is_told_when_an_owner_lets_go(yard: Yard) -> None:
+    yard.admit("a")
+    yard.set("a", status="blocked")
+
+    async def held_and_let_go() -> None:
+        async with yard.hall.runs.hold(f"{yard.name}-a", "local", actor="ada"):
+            pass
+
+    async def heard() -> None:
+        rung, queue = asyncio.Event(), asyncio.Event()
+        movers = Bell(yard.hall.address, queue.set).heard()
+        watchers = Bell(yard.hall.address, rung.set, mover=False).heard()
+        async with watchers, movers:
+            await asyncio.wait_for(asyncio.gather(rung.wait(), queue.wait()), 10)  # they listen
+            rung.clear()
+            queue.clear()
+            await asyncio.to_thread(yard.hall.bridge.run, held_and_let_go())
+            await asyncio.wait_for(rung.wait(), 10)
+            assert not queue.is_set()  # a run that waits for an answer is no work
+
+    asyncio.run(heard())
+
+
 def test_a_cut_bell_is_hung_again_and_rings_for_what_it_missed(yard: Yard) -> None:
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gatepost worker'"
 

@@ -98,6 +98,10 @@ SELECT min(at) - gatepost.now() AS left FROM (
 -- Be told when a run is queued; the payload is its id.
 LISTEN gatepost_queue;
 
+-- name: watch
+-- Be told when an owner lets go of a run: it has ended, or it waits for something.
+LISTEN gatepost_news;
+
 -- name: present
 -- Show to everybody, for as long as the connection lives, that a mover listens.
 SELECT pg_advisory_lock_shared(%(key)s);

@@ -54,8 +54,9 @@ FROM held WHERE r.run_id = held.run_id AND r.epoch = held.epoch
 RETURNING r.run_id, r.epoch, r.ordered;
 
 -- name: release
--- Let go; gives the status in which the run is left, or null when it was not ours any more.
-SELECT gatepost.let_go(%(run_id)s, %(epoch)s, %(wake_at)s, %(wake_reason)s, %(trouble)s, %(patience)s) AS status;
+-- Let go; gives the status in which the run is left, or null when it was not ours any more. Who watches is told.
+SELECT gatepost.let_go(%(run_id)s, %(epoch)s, %(wake_at)s, %(wake_reason)s, %(trouble)s, %(patience)s) AS status,
+       pg_catalog.pg_notify('gatepost_news', %(run_id)s);
 
 -- name: flush
 -- What finished tasks left, before their superstep ends.
