@@ -61,7 +61,7 @@ async def answer(text: str, request: Request, house: InHouse) -> HTMLResponse:
 
 
 def _decision(link: Link, said: str, comment: str) -> Decision:
-    kind = next((kind for kind in ANSWERS if kind == said), None)
+    kind: DecisionType | None = next((kind for kind in ANSWERS if kind == said), None)
     if kind is None:
         raise CallerMistake(f"a link takes {', '.join(ANSWERS)}. Nothing was recorded; use one of the buttons.")
     return Decision(
