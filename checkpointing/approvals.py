@@ -14,6 +14,7 @@ from typing import Any
 
 from gatepost.checkpointing.answers import Recorded, Standing, as_shown, request_in, standing_in
 from gatepost.checkpointing.deciding import Clerk, TooLate, cast, close, repeated, still_asked
+from gatepost.checkpointing.links import Link, use_up
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
@@ -55,15 +56,21 @@ class Approvals:
         return recorded
 
     async def decide_all(
-        self, decisions: Sequence[Decision], *, tenant: str, clerk: Clerk, kept: timedelta | None = None
+        self,
+        decisions: Sequence[Decision],
+        *,
+        tenant: str,
+        clerk: Clerk,
+        kept: timedelta | None = None,
+        link: Link | None = None,
     ) -> Sequence[Recorded]:
-        """Record several answers, all of them or none; as `decide`."""
+        """Record several answers, all of them or none; as `decide`. `link`: what they came by, used up with them."""
         try:
             try:
-                return await self._decide_all(decisions, tenant, clerk, kept)
+                return await self._decide_all(decisions, tenant, clerk, kept, link)
             except TooLate as late:
                 await self.carry_out_limits(late.run_id)
-                return await self._decide_all(decisions, tenant, clerk, kept)
+                return await self._decide_all(decisions, tenant, clerk, kept, link)
         except (InvalidDecision, AlreadyDecided) as refused:
             await self._note_refusal(decisions, tenant, str(refused))
             raise
@@ -141,9 +148,11 @@ class Approvals:
         return as_shown(row)
 
     async def _decide_all(
-        self, decisions: Sequence[Decision], tenant: str, clerk: Clerk, kept: timedelta | None
+        self, decisions: Sequence[Decision], tenant: str, clerk: Clerk, kept: timedelta | None, link: Link | None
     ) -> Sequence[Recorded]:
         async with self._pools.transaction() as connection:
+            if link is not None:
+                await use_up(connection, link)
             recorded = [await self._decide(connection, decision, tenant, clerk, kept) for decision in decisions]
             if fresh := not all(found.repeated for found in recorded):
                 crash.here("decision.before")

@@ -16,6 +16,7 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from gatepost.checkpointing.answers import Recorded, request_in
+from gatepost.checkpointing.links import Link
 from gatepost.graph import door
 from gatepost.graph.clerk import GraphClerk
 from gatepost.graph.context import RunContext, who_acts
@@ -116,6 +117,7 @@ class MovingGraph(HoldingGraph):
         run_id: str | None = None,
         context: RunContext | None = None,
         going_on: bool = False,
+        link: Link | None = None,
     ) -> Recorded:
         """Record an answer without moving the run.
 
@@ -124,11 +126,13 @@ class MovingGraph(HoldingGraph):
             run_id: the run it must belong to, if that is known.
             context: for whom; the answer itself says by whom.
             going_on: the caller goes on with the run itself; workers leave it alone for a lease's time.
+            link: the link that it came by, which answers no more than once.
 
         Raises:
             CallerMistake: unknown, not allowed, malformed, too late, or decided otherwise.
         """
-        (recorded,) = await self._record([decision_of(decision)], run_id, who_acts(context), going_on=going_on)
+        who = who_acts(context)
+        (recorded,) = await self._record([decision_of(decision)], run_id, who, going_on=going_on, link=link)
         return recorded
 
     async def aanswer(
@@ -144,7 +148,13 @@ class MovingGraph(HoldingGraph):
         return await self._record(said, run_id, who, going_on=going_on)
 
     async def _record(
-        self, said: Sequence[Decision], run_id: str | None, who: RunContext, *, going_on: bool
+        self,
+        said: Sequence[Decision],
+        run_id: str | None,
+        who: RunContext,
+        *,
+        going_on: bool,
+        link: Link | None = None,
     ) -> Sequence[Recorded]:
         workflow = ""
         for decision in said:
@@ -156,7 +166,7 @@ class MovingGraph(HoldingGraph):
                 )
         clerk = GraphClerk(self.equipment, tenant=who.tenant, workflow=workflow)
         kept = self.saver.runs.lease.ttl if going_on else None
-        return await self.saver.approvals.decide_all(said, tenant=who.tenant, clerk=clerk, kept=kept)
+        return await self.saver.approvals.decide_all(said, tenant=who.tenant, clerk=clerk, kept=kept, link=link)
 
     def decide(self, decision: Decision, **options: Any) -> Recorded:
         """As `adecide`, for sync callers."""

@@ -922,6 +922,25 @@ ALTER TABLE gatepost.principal_role ALTER COLUMN number ADD GENERATED ALWAYS AS 
     CACHE 1
 );
 
+CREATE TABLE gatepost.revoked_link (
+    number bigint NOT NULL,
+    approval_id text NOT NULL,
+    principal text,
+    revoked_by text NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+COMMENT ON TABLE gatepost.revoked_link IS 'ends every link to the approval that was made before; null: whoever it is for';
+
+ALTER TABLE gatepost.revoked_link ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME gatepost.revoked_link_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE gatepost.signing_key (
     number bigint NOT NULL,
     secret bytea NOT NULL,
@@ -960,6 +979,15 @@ CREATE TABLE gatepost.transition (
     epoch bigint NOT NULL,
     checkpoint_id text
 );
+
+CREATE TABLE gatepost.used_link (
+    link_id text NOT NULL,
+    approval_id text NOT NULL,
+    principal text NOT NULL,
+    at timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+COMMENT ON TABLE gatepost.used_link IS 'written in the transaction that records the answer, so a link answers once';
 
 CREATE TABLE gatepost.vote (
     number bigint NOT NULL,
@@ -1054,6 +1082,9 @@ ALTER TABLE ONLY gatepost."position"
 ALTER TABLE ONLY gatepost.principal_role
     ADD CONSTRAINT principal_role_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY gatepost.revoked_link
+    ADD CONSTRAINT revoked_link_pkey PRIMARY KEY (number);
+
 ALTER TABLE ONLY gatepost.run
     ADD CONSTRAINT run_pkey PRIMARY KEY (run_id);
 
@@ -1065,6 +1096,9 @@ ALTER TABLE ONLY gatepost.step
 
 ALTER TABLE ONLY gatepost.transition
     ADD CONSTRAINT transition_pkey PRIMARY KEY (run_id, seq);
+
+ALTER TABLE ONLY gatepost.used_link
+    ADD CONSTRAINT used_link_pkey PRIMARY KEY (link_id);
 
 ALTER TABLE ONLY gatepost.vote
     ADD CONSTRAINT vote_pkey PRIMARY KEY (number);
@@ -1095,6 +1129,8 @@ CREATE INDEX intervention_untaken ON gatepost.intervention USING btree (run_id, 
 
 CREATE UNIQUE INDEX principal_role_held ON gatepost.principal_role USING btree (tenant, principal, role) WHERE (revoked_at IS NULL);
 
+CREATE INDEX revoked_link_by_approval ON gatepost.revoked_link USING btree (approval_id);
+
 CREATE INDEX run_by_age ON gatepost.run USING btree (created_at DESC, run_id);
 
 CREATE INDEX run_movable ON gatepost.run USING btree (priority DESC, created_at, run_id) WHERE (status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status]));
@@ -1106,6 +1142,8 @@ CREATE INDEX run_suspect ON gatepost.run USING btree (priority DESC, created_at,
 CREATE INDEX run_timer ON gatepost.run USING btree (wake_at) WHERE (status = 'waiting'::gatepost.run_status);
 
 CREATE INDEX run_unfinished ON gatepost.run USING btree (status, created_at) WHERE (finished_at IS NULL);
+
+CREATE INDEX used_link_by_approval ON gatepost.used_link USING btree (approval_id);
 
 CREATE INDEX vote_by_approval ON gatepost.vote USING btree (approval_id, number);
 
@@ -1150,11 +1188,17 @@ ALTER TABLE ONLY gatepost.plan
 ALTER TABLE ONLY gatepost."position"
     ADD CONSTRAINT position_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY gatepost.revoked_link
+    ADD CONSTRAINT revoked_link_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY gatepost.step
     ADD CONSTRAINT step_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY gatepost.transition
     ADD CONSTRAINT transition_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.used_link
+    ADD CONSTRAINT used_link_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY gatepost.vote
     ADD CONSTRAINT vote_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
@@ -1344,11 +1388,15 @@ GRANT UPDATE(revoked_by) ON TABLE gatepost.principal_role TO gatepost_app;
 
 GRANT UPDATE(revoked_at) ON TABLE gatepost.principal_role TO gatepost_app;
 
+GRANT SELECT,INSERT ON TABLE gatepost.revoked_link TO gatepost_app;
+
 GRANT SELECT,INSERT ON TABLE gatepost.signing_key TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.step TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.transition TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.used_link TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.vote TO gatepost_app;
 

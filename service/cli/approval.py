@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli import question
+from gatepost.service.cli import link, question
 from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, ApprovalId, Artifacts, As, acting, named, opened
 from gatepost.service.cli.exits import EPILOG, guarded
 from gatepost.service.cli.quotes import SentenceCommand
@@ -42,6 +42,7 @@ Answer = Callable[["ApprovalRequest", str], dict[str, Any]]
 app.command("list", epilog=EPILOG)(question.list_approvals)
 app.command("show", epilog=EPILOG)(question.show)
 app.command("comment", epilog=EPILOG, cls=SentenceCommand)(question.comment)
+app.command("link", epilog=EPILOG)(link.link)
 
 
 @app.command("approve", epilog=EPILOG, cls=SentenceCommand)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -38,7 +39,12 @@ def serve(
     port: Port = PORT,
     public_url: Annotated[
         str | None,
-        typer.Option("--public-url", metavar="URL", help="The address people type, when a proxy is between."),
+        typer.Option(
+            "--public-url",
+            envvar="GATEPOST_PUBLIC_URL",
+            metavar="URL",
+            help="The address people type, when a proxy is between.",
+        ),
     ] = None,
     with_worker: Annotated[bool, typer.Option("--with-worker", help="Move runs as well, in this process.")] = False,
     concurrency: Concurrency = 4,
@@ -76,6 +82,7 @@ def _serving(
     try:
         from gatepost.service.http.guard import Place, hosts_of
         from gatepost.service.http.house import House
+        from gatepost.service.http.links import read_keys
         from gatepost.service.http.server import Manner, bound
         from gatepost.service.http.server import serve as served
     except ModuleNotFoundError as missing:
@@ -89,7 +96,7 @@ def _serving(
     where = public or f"http://{_shown(host)}:{listening.getsockname()[1]}"
     with opened(context, max_connections=20) as desk:
         _knows_something(desk)
-        house = House(desk.graph, Place(hosts_of(host, public), public))
+        house = House(desk.graph, Place(hosts_of(host, public), public), link_keys=read_keys(os.environ))
         manner = Manner(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
             say=terminal.log_line,

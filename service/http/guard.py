@@ -26,11 +26,12 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types gatepost"
 )
+REFERRER = "Referrer-Policy"
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # with "no-referrer" a browser calls our own forms' origin null
+    REFERRER: "same-origin",  # with "no-referrer" a browser calls our own forms' origin null
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -155,8 +156,11 @@ class _Call:
             if self.limit is not None:
                 self.limit.reschedule(None)  # a stream may last
             headers = MutableHeaders(raw=message["headers"])
+            stricter = headers.get(REFERRER)
             for name, value in HEADERS.items():
                 headers[name] = value
+            if stricter is not None:
+                headers[REFERRER] = stricter
             headers.setdefault("Cache-Control", "no-store")
             message = {**message, "headers": headers.raw}
         await self._send(message)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import Request
 
 from gatepost.checkpointing.keys import Keys
+from gatepost.checkpointing.links import Links
 from gatepost.checkpointing.movers import Bell, Movers
 from gatepost.checkpointing.overview import Overview
 from gatepost.checkpointing.requests import Requests
@@ -65,10 +66,12 @@ class House:
     Args:
         graph: knows the workflows, and the database.
         place: where the service is reached.
+        link_keys: what links for mail and chat are signed with, the one that signs first; none: there are no links.
     """
 
     graph: GatepostGraph
     place: Place
+    link_keys: Sequence[bytes] = field(default=(), repr=False)
     waker: Waker = field(default_factory=Waker)
     once: dict[bytes, tuple[str, float]] = field(default_factory=dict)
     """Sign-in links that were not used yet: hash of the token → the key's id, and until when (monotonic)."""
@@ -81,6 +84,7 @@ class House:
         pools = self.graph.saver.pools
         self.saver = self.graph.saver
         self.keys, self.requests, self.overview = Keys(pools), Requests(pools), Overview(pools)
+        self.links = Links(pools)
         self.movers = Movers(pools, self.saver.runs)
         self._streams: Counter[str] = Counter()
         self._exports = 0

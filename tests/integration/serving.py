@@ -98,7 +98,7 @@ class Served:
 
 
 @contextmanager
-def service(database: str, hall: Checkpointer, folder: Path, *options: str) -> Iterator[Served]:
+def service(database: str, hall: Checkpointer, folder: Path, *options: str, **environ: str) -> Iterator[Served]:
     """A service with a worker, until the block ends."""
     book = folder / "book"
     command = [sys.executable, "-m", "gatepost.service.cli.app", "--workflows", "counter:WORKFLOWS"]
@@ -106,7 +106,13 @@ def service(database: str, hall: Checkpointer, folder: Path, *options: str) -> I
     process = subprocess.Popen(
         [*command, "serve", "--port", "0", "--with-worker", *options],
         cwd=HERE,
-        env={**os.environ, "GATEPOST_DATABASE_URL": database, "COUNTER_BOOK": str(book), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            "GATEPOST_DATABASE_URL": database,
+            "COUNTER_BOOK": str(book),
+            "PYTHONUNBUFFERED": "1",
+            **environ,
+        },
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
