@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--screenshots DIR`: where pictures of the pages are left for somebody to look at."""
+    parser.addoption("--screenshots", metavar="DIR", default=None, help="leave the pictures of the pages in a folder")
+
 
 def pytest_configure() -> None:
     """Take SIGINT back where whoever started the tests has it ignored."""

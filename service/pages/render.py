@@ -18,6 +18,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from gatepost.checkpointing.history import utc
+from gatepost.service import told
 from gatepost.service.http import seal
 from gatepost.service.http.caller import Caller
 from gatepost.service.http.house import House
@@ -70,6 +71,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(ago=ago, clock=clock, exact=utc, pretty=pretty, kept=kept, words=words)
+    made.filters.update(headline=told.headline, details=lambda one: list(told.details(one)))
     made.tests.update(listed=_listed, tabular=_tabular)
     made.globals["release"] = version("gatepost")
     return made

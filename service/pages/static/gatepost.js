@@ -92,6 +92,30 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => document.querySelectorAll("[data-sent]").forEach((one) => delete one.dataset.sent));
 
+// Stepping: the next state takes the place of this one without the page being loaded anew.
+let stepping = 0;
+async function step(where, push) {
+  const number = ++stepping;
+  try {
+    const answer = await fetch(where, { credentials: "same-origin", redirect: "error" });
+    if (!answer.ok) throw new Error(String(answer.status));
+    const page = parsed(await answer.text());
+    if (number !== stepping) return;  // somebody was faster than the answer
+    const focused = document.activeElement?.id;
+    document.title = page.title;
+    document.querySelector("main").replaceWith(page.querySelector("main"));
+    if (push) history.pushState({ step: true }, "", where);
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  } catch { location.assign(where); }
+}
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[data-step]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  step(link.href, true);
+});
+addEventListener("popstate", () => { if (document.querySelector("[data-step]")) step(location.href, false); });
+
 // Keys: j and k go through the list; a, r and e bring one to the button. Enter confirms.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -99,6 +123,8 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") event.target.blur();
     return;
   }
+  const go = document.querySelector(`a[data-go="${event.key}"]`);
+  if (go) { event.preventDefault(); go.click(); return; }
   const items = [...document.querySelectorAll("a.item")];
   const at = items.findIndex((item) => item.getAttribute("aria-current") === "true");
   if (event.key === "j") items[at + 1]?.click();

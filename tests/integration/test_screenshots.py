@@ -1,0 +1,120 @@
+"""Screenshots of every page, in light and dark and on a phone: made anew in a browser, and checked for what shows.
+
+`pytest tests/integration/test_screenshots.py --screenshots DIR` leaves them in a folder, for somebody to look at.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.acceptance.processes import serving
+from tests.integration.browser import DESK, PHONE, Tab, browser, needs_chromium
+from tests.integration.serving import Person, Served, service
+
+from gatepost import Checkpointer
+from gatepost.examples.services import SERVICES_VARIABLE
+from gatepost.testing import Database
+
+GOAL = "vendor onboarding review"
+LOOKS = (("light", DESK, False), ("dark", DESK, True), ("phone", PHONE, False), ("phone-dark", PHONE, True))
+STATUS = "performance.getEntriesByType('navigation')[0].responseStatus"
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures go."""
+    asked: str | None = request.config.getoption("--screenshots")
+    found = Path(asked) if asked else tmp_path_factory.mktemp("screenshots")
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(town: Database, town_hall: Checkpointer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service that knows the example, whose providers are real."""
+    place = tmp_path_factory.mktemp("shown")
+    with pytest.MonkeyPatch.context() as environment, serving(place / "books.sqlite") as url:
+        environment.setenv(SERVICES_VARIABLE, url)
+        with service(town.url, town_hall, place) as found:
+            yield found
+
+
+@pytest.fixture(scope="module")
+def alice(served: Served) -> Person:
+    """Who looks."""
+    return served.person("alice")
+
+
+@pytest.fixture(scope="module")
+def pages(served: Served, alice: Person) -> dict[str, str]:
+    """The addresses of all pages, each with something on it."""
+    done, waits = alice.start(GOAL), alice.start(GOAL)
+    asked = alice.asked(done)
+    alice.decide(asked["id"], type="approve", comment="The controls are what we want.")
+    alice.wait(done, "succeeded")
+    question = alice.asked(waits)
+    for customer in ("ada", "bob", "eve"):
+        alice.asked(alice.start("sell", customer=customer, note="as agreed by phone"))
+    return {
+        "inbox": "/inbox",
+        "question": f"/inbox/{question['id']}",
+        "answered": f"/inbox/{asked['id']}",
+        "runs": "/runs",
+        "run-done": f"/runs/{done}",
+        "run-waits": f"/runs/{waits}",
+        "states": f"/runs/{done}/states?at=4",
+        "start": "/start",
+        "sign-in": "/sign-in",
+        "no-such-page": "/runs/run_none",
+        "nothing-found": "/runs?search=nobody%20ever",
+    }
+
+
+@pytest.fixture(scope="module")
+def tab(served: Served, alice: Person) -> Iterator[Tab]:
+    """A browser, signed in."""
+    with browser() as found:
+        found.look()
+        found.open(f"{served.url}/sign-in")
+        found.run(f"document.querySelector('#key').value = {alice.key.secret!r}")
+        found.click("#with-key button")
+        yield found
+
+
+def test_every_page_shows_something_in_every_look(
+    tab: Tab, served: Served, pages: dict[str, str], folder: Path
+) -> None:
+    for name, path in pages.items():
+        grounds = {}
+        for look, size, dark in LOOKS:
+            tab.look(size, dark=dark)
+            tab.open(served.url + path)
+            assert tab.run(STATUS) == (404 if name == "no-such-page" else 200), (name, tab.run("document.title"))
+            assert tab.run("document.documentElement.scrollWidth <= innerWidth"), (name, look)
+            grounds[look] = tab.run("getComputedStyle(document.documentElement).backgroundColor")
+            picture = folder / f"{name}-{look}.png"
+            tab.shoot(picture)
+            assert _rows(picture) > 20, picture
+        assert grounds["light"] != grounds["dark"], name
+
+
+def _rows(picture: Path) -> int:
+    """How many different rows of pixels there are: a blank page has one."""
+    data = picture.read_bytes()
+    width, height, depth, kind = struct.unpack(">IIBB", data[16:26])  # the first part of a PNG, always
+    at, parts = 8, []
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        if data[at + 4 : at + 8] == b"IDAT":
+            parts.append(data[at + 8 : at + 8 + length])
+        at += 12 + length
+    raw = zlib.decompress(b"".join(parts))
+    line = 1 + width * {2: 3, 6: 4}[kind]
+    assert (depth, len(raw)) == (8, line * height)
+    return len({raw[number * line : (number + 1) * line] for number in range(height)})
