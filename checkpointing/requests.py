@@ -3,7 +3,8 @@
 The header is that of the IETF draft "The Idempotency-Key HTTP Header Field".
 
 Invariant: of several requests with one key, one is carried out at a time. One that was refused changed
-nothing and is forgotten, so it may be corrected and sent again under its key.
+nothing and is forgotten, so it may be corrected and sent again under its key. One whose change is known to
+be committed is never carried out again: if its answer failed, only that is made again.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class Before:
     same: bool
     """Whether it was the same request, and not another one under its key."""
     status: int | None
-    """What it was answered with; None: it is under way."""
+    """What it was answered with; None: it has not been."""
     body: Any
+    """The answer; without a status what its change came to, or None: it is under way."""
 
 
 class Requests:
@@ -70,6 +72,12 @@ class Requests:
             return Before(same=True, status=None, body=None)
         return Before(row["fingerprint"] == sent.fingerprint, row["status"], row["body"])
 
+    async def carried_out(self, sent: Sent, outcome: Any) -> None:
+        """Its change is committed; `outcome` is what its answer is made from."""
+        params = {**sent.params(), "outcome": Json(outcome), "kept": KEPT}
+        async with self._pools.connection() as connection:
+            await connection.execute(query("request.carried_out"), params)
+
     async def answer(self, sent: Sent, status: int, body: Any) -> None:
         """Keep what it was answered with."""
         params = {**sent.params(), "status": status, "body": Json(body), "kept": KEPT}
@@ -78,6 +86,11 @@ class Requests:
             await connection.execute(query("request.sweep"))
 
     async def forget(self, sent: Sent) -> None:
-        """It was refused."""
+        """It was refused, and changed nothing."""
         async with self._pools.connection() as connection:
             await connection.execute(query("request.forget"), sent.params())
+
+    async def give_up(self, sent: Sent) -> None:
+        """It broke off, and may have changed something or not: the same request may be sent again at once."""
+        async with self._pools.connection() as connection:
+            await connection.execute(query("request.give_up"), sent.params())

@@ -71,8 +71,9 @@ async def afork(
     effects: Effects = "reuse",
     run_id: str | None = None,
     context: RunContext | None = None,
+    kept: bool = True,
 ) -> Fork:
-    """As `fork`, for async callers."""
+    """As `fork`, for async callers; what is not `kept` for the caller any mover takes at once."""
     who = who_acts(context)
     row = await graph.saver.runs.get(run, who.tenant)
     _checked(graph, row, effects)
@@ -102,7 +103,7 @@ async def afork(
         plan_version=after.plan_version,
         changed=after.changed,
         checkpoint_id=checkpoint,
-        kept=graph.saver.runs.lease.ttl,
+        kept=graph.saver.runs.lease.ttl if kept else None,
     )
     return made
 

@@ -212,7 +212,8 @@ class Sandbox:
         self.made.seen[seq] = seen
         if self._brake is not None and self._brake in seen["next"]:
             self.braked = True
-        if self.braked or seq >= self._until or self._stop(seq, seen):
+        # The last one is looked at as well.
+        if self._stop(seq, seen) or self.braked or seq >= self._until:
             self._over = True
         following = self._tape.transitions.get(seq + 1)
         if self._over or (following is not None and following["source"] not in _BY_ENGINE):

@@ -13,6 +13,7 @@ from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.replay import replay_recording
 from gatepost.nodes.policy import Policy
+from gatepost.nodes.policy_sets import TenantPolicies
 from gatepost.nodes.visit import Equipment
 from gatepost.nodes.workflow import Catalog, Workflow
 from gatepost.state.errors import InvalidValue
@@ -93,13 +94,15 @@ async def areplay_unfinished(graph: GatepostGraph, *, context: RunContext | None
     ]
 
 
-def offline(workflows: Iterable[Workflow], policy: Policy | None = None) -> Equipment:
+def offline(
+    workflows: Iterable[Workflow], policy: Policy | None = None, tenant_policies: TenantPolicies = None
+) -> Equipment:
     """What a replay needs of a graph, without a database: everything else of it is replaced in the sandbox."""
     nothing = cast("Any", None)
     catalog = Catalog(workflows)
     return Equipment(
         catalog=catalog,
-        policy=policy_sets(catalog, policy, None),
+        policy=policy_sets(catalog, policy, tenant_policies),
         ledger=nothing,
         approvals=nothing,
         breakers=nothing,

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import Desk, acting, named, opened
+from gatepost.service.cli.desk import Desk, Options, acting, named, opened
 from gatepost.service.cli.exits import guarded
 from gatepost.state.errors import CallerMistake
 
 if TYPE_CHECKING:
     from gatepost.service.http.house import House
+    from gatepost.service.http.replays import Code
 
 PORT = 8650
 LINK_LASTS = timedelta(minutes=15)
@@ -96,7 +97,8 @@ def _serving(
     where = public or f"http://{_shown(host)}:{listening.getsockname()[1]}"
     with opened(context, max_connections=20) as desk:
         _knows_something(desk)
-        house = House(desk.graph, Place(hosts_of(host, public), public), link_keys=read_keys(os.environ))
+        place = Place(hosts_of(host, public), public)
+        house = House(desk.graph, place, code=_code(context), link_keys=read_keys(os.environ))
         manner = Manner(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
             say=terminal.log_line,
@@ -138,6 +140,13 @@ def _ready_for(house: House, where: str, name: str | None) -> Callable[[], Await
         terminal.hint(f"Signed in as {name}; the link works once. Ctrl-C leaves everything resumable.")
 
     return ready
+
+
+def _code(context: typer.Context) -> Code:
+    from gatepost.service.http.replays import Code
+
+    options: Options = context.obj
+    return Code(options.workflows, options.policy, options.policies)
 
 
 def _knows_something(desk: Desk) -> None:

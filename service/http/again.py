@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
 from fastapi.responses import JSONResponse
 
-from gatepost.checkpointing.requests import Requests, Sent
+from gatepost.checkpointing.requests import Before, Sent
 from gatepost.service.http.caller import Caller
+from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused
 from gatepost.state.canonical import digest_of
+from gatepost.state.errors import CallerMistake, DatabaseUnavailable
 
 LONGEST = 200
 RequestKey = Annotated[
@@ -49,44 +52,79 @@ def id_from(request_key: str, caller: Caller) -> str:
     return f"run_{digest_of('request', caller.tenant, caller.name, request_key)[:20]}"
 
 
+Change = Callable[[], Awaitable[dict[str, Any]]]
+"""Does what is asked, and gives what came of it as plain data."""
+Tell = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Makes the answer of what came of it; changes nothing, and may be asked several times."""
+
+
 async def once(
-    requests: Requests,
+    house: House,
     request: Request,
     caller: Caller,
     request_key: str | None,
-    work: Callable[[], Awaitable[tuple[int, dict[str, Any]]]],
+    change: Change,
+    tell: Tell | None = None,
+    *,
+    status: int = 200,
 ) -> Response:
-    """Do the work of a request, once for each key; without a key, do it.
+    """Carry a request out, once for each key, and answer it; without a key, do both.
+
+    A change that is committed is not made again, even where its answer fails: whoever sends the request again gets
+    the answer then. One that broke off is: each change is one that is told when it has been made already.
 
     Raises:
         Refused: it is under way, or another one has its key.
     """
+    tell = tell or _as_it_is
     if request_key is None:
-        return _answer(*await work())
+        return _answer(status, await tell(await change()))
     fingerprint = hashlib.sha256(f"{request.method} {request.url.path}\0".encode() + await request.body()).hexdigest()
     sent = Sent(caller.tenant, caller.name, needed(request_key), fingerprint)
-    before = await requests.begin(sent)
-    if before is not None:
-        if not before.same:
-            raise Refused(
-                422, "idempotency-key-reused", "The Idempotency-Key belongs to another request", next="Use a new one."
-            )
-        if before.status is None:
-            raise Refused(
-                409,
-                "under-way",
-                "The same request is under way",
-                next="Send it again in a moment.",
-                headers={"Retry-After": "1"},
-            )
-        return _answer(before.status, before.body, replayed=True)
+    outcome = None
+    if (before := await house.requests.begin(sent)) is not None:
+        _check(before)
+        if before.status is not None:
+            return _answer(before.status, before.body, replayed=True)
+        outcome = before.body
+    if outcome is None:
+        outcome = await _carried_out(house, sent, change)
+    body = await tell(outcome)
+    await house.requests.answer(sent, status, body)
+    return _answer(status, body, replayed=before is not None)
+
+
+async def _carried_out(house: House, sent: Sent, change: Change) -> dict[str, Any]:
     try:
-        status, body = await work()
-    except BaseException:
-        await requests.forget(sent)
+        outcome = await change()
+    except (Refused, CallerMistake):
+        await house.requests.forget(sent)
         raise
-    await requests.answer(sent, status, body)
-    return _answer(status, body)
+    except BaseException:
+        with suppress(DatabaseUnavailable):  # the same database that broke off, perhaps: then it is free in a minute
+            await house.requests.give_up(sent)
+        raise
+    await house.requests.carried_out(sent, outcome)
+    return outcome
+
+
+def _check(before: Before) -> None:
+    if not before.same:
+        raise Refused(
+            422, "idempotency-key-reused", "The Idempotency-Key belongs to another request", next="Use a new one."
+        )
+    if before.status is None and before.body is None:
+        raise Refused(
+            409,
+            "under-way",
+            "The same request is under way",
+            next="Send it again in a moment.",
+            headers={"Retry-After": "1"},
+        )
+
+
+async def _as_it_is(outcome: dict[str, Any]) -> dict[str, Any]:
+    return outcome
 
 
 def _answer(status: int, body: dict[str, Any], *, replayed: bool = False) -> JSONResponse:

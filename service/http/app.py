@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from gatepost.service.http import approvals, events, health, problem, runs
+from gatepost.service.http import approvals, artifacts, bulk, events, health, operating, problem, runs, timetravel
 from gatepost.service.http.guard import Guard
 from gatepost.service.http.house import House
 from gatepost.service.pages import inbox, link, sign_in, states, wrong
@@ -20,7 +20,9 @@ PROBLEM = {
     "description": "A problem (RFC 9457): `title`, `detail`, and `next`, what to do.",
     "content": {problem.MEDIA_TYPE: {"schema": {"type": "object"}}},
 }
-RESPONSES: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 401, 403, 404, 409, 422, 429, 503), PROBLEM)
+RESPONSES: dict[int | str, dict[str, Any]] = dict.fromkeys(
+    (400, 401, 403, 404, 405, 408, 409, 413, 421, 422, 429, 503), PROBLEM
+)
 
 
 def application(house: House) -> FastAPI:
@@ -42,7 +44,7 @@ def application(house: House) -> FastAPI:
     )
     app.state.house = house
     problem.install(app, wrong.shown)
-    for part in (runs, approvals, events):
+    for part in (runs, operating, timetravel, artifacts, approvals, bulk, events):
         app.include_router(part.router, prefix="/v1", responses=RESPONSES)
     app.include_router(health.workflows, prefix="/v1", responses=RESPONSES)
     app.include_router(health.router, responses={503: PROBLEM})

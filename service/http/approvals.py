@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from gatepost.checkpointing.history import utc
 from gatepost.service.http import shape
 from gatepost.service.http.again import RequestKey, once
 from gatepost.service.http.caller import Caller, Decider, InHouse, Reader
@@ -51,13 +52,15 @@ def next_approvals(rows: list[dict[str, Any]], limit: int) -> str | None:
     return shape.place_after(rows[limit - 1]["opened_at"], rows[limit - 1]["approval_id"])
 
 
-@router.get("/approvals/{approval}", response_model=shape.Approval)
+@router.get("/approvals/{approval}", response_model=shape.ApprovalInFull)
 async def show(approval: str, house: InHouse, caller: Reader) -> dict[str, Any]:
-    """One question: the exact arguments, why a person is asked, what it takes, and what was answered."""
-    return shape.approval_plain(await approval_of(house, approval, caller.tenant))
+    """One question: the exact arguments, why a person is asked, what it takes, and what was said to it and answered."""
+    row = await approval_of(house, approval, caller.tenant)
+    life = await house.saver.approvals.life(approval)
+    return {**shape.approval_plain(row), "life": [{**said, "at": utc(said["at"])} for said in life]}
 
 
-@router.post("/approvals/{approval}/decision", response_model=dict[str, Any])
+@router.post("/approvals/{approval}/decision", response_model=shape.Decided)
 async def decide(
     approval: str,
     given: shape.Answer,
@@ -68,10 +71,29 @@ async def decide(
 ) -> Response:
     """Answer it, in the name of the key's principal. The same answer again is told what is recorded."""
 
-    async def work() -> tuple[int, dict[str, Any]]:
-        return 200, await decided(house, caller, approval, given, authenticated=f"key:{caller.key.key_id}")
+    async def change() -> dict[str, Any]:
+        return await decided(house, caller, approval, given, authenticated=f"key:{caller.key.key_id}")
 
-    return await once(house.requests, request, caller, request_key, work)
+    return await once(house, request, caller, request_key, change)
+
+
+@router.post("/approvals/{approval}/comments", status_code=201, response_model=shape.Commented)
+async def comment(
+    approval: str,
+    given: shape.Comment,
+    request: Request,
+    house: InHouse,
+    caller: Decider,
+    request_key: RequestKey = None,
+) -> Response:
+    """Say something about it without answering it; it is on record with the key's principal."""
+
+    async def change() -> dict[str, Any]:
+        row = await approval_of(house, approval, caller.tenant)
+        await house.saver.approvals.comment(approval, given.text, tenant=caller.tenant, by=caller.name)
+        return {"approval": row["approval_id"], "by": caller.name, "text": given.text}
+
+    return await once(house, request, caller, request_key, change, status=201)
 
 
 async def decided(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 
 from gatepost.checkpointing.keys import Key, Scope
@@ -103,25 +103,35 @@ def unknown() -> Refused:
 
 
 def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: the caller, who has the scope."""
+    """A dependency: the caller, who has the scope. What may only be read takes a browser's session as well."""
 
     async def asked(
+        request: Request, house: Annotated[House, Depends(house_of)], _: Annotated[Any, Depends(_BEARER)]
+    ) -> Caller:
+        return await _allowed(request, house, scope)
+
+    async def looked(
         request: Request,
         house: Annotated[House, Depends(house_of)],
         _: Annotated[Any, Depends(_BEARER)],
         __: Annotated[Any, Depends(_COOKIE)],
     ) -> Caller:
-        caller = await caller_of(request, house)
-        if caller is None or (caller.session is not None and request.method in UNSAFE):
-            raise unknown()
-        caller.check(scope)
-        return caller
+        return await _allowed(request, house, scope)
 
-    return asked
+    return looked if scope == "read" else asked
+
+
+async def _allowed(request: Request, house: House, scope: Scope) -> Caller:
+    caller = await caller_of(request, house)
+    if caller is None or (caller.session is not None and request.method in UNSAFE):
+        raise unknown()
+    caller.check(scope)
+    return caller
 
 
 InHouse = Annotated[House, Depends(house_of)]
-Reader = Annotated[Caller, Depends(needs("read"))]
-Starter = Annotated[Caller, Depends(needs("start"))]
-Decider = Annotated[Caller, Depends(needs("decide"))]
-Operator = Annotated[Caller, Depends(needs("operate"))]
+# The scopes are written into the description of the API.
+Reader = Annotated[Caller, Security(needs("read"), scopes=["read"])]
+Starter = Annotated[Caller, Security(needs("start"), scopes=["start"])]
+Decider = Annotated[Caller, Security(needs("decide"), scopes=["decide"])]
+Operator = Annotated[Caller, Security(needs("operate"), scopes=["operate"])]

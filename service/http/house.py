@@ -19,6 +19,7 @@ from gatepost.checkpointing.requests import Requests
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.service.http.guard import Place
 from gatepost.service.http.problem import Refused
+from gatepost.service.http.replays import Code, Replays
 
 REMEMBERED_SECONDS = 60.0
 STREAMS_OF_ONE = 16
@@ -67,11 +68,13 @@ class House:
         graph: knows the workflows, and the database.
         place: where the service is reached.
         link_keys: what links for mail and chat are signed with, the one that signs first; none: there are no links.
+        code: where another process finds the same workflows.
     """
 
     graph: GatepostGraph
     place: Place
     link_keys: Sequence[bytes] = field(default=(), repr=False)
+    code: Code = field(default_factory=Code)
     waker: Waker = field(default_factory=Waker)
     once: dict[bytes, tuple[str, float]] = field(default_factory=dict)
     """Sign-in links that were not used yet: hash of the token → the key's id, and until when (monotonic)."""
@@ -86,6 +89,7 @@ class House:
         self.keys, self.requests, self.overview = Keys(pools), Requests(pools), Overview(pools)
         self.links = Links(pools)
         self.movers = Movers(pools, self.saver.runs)
+        self.replays = Replays(self.saver, self.code)
         self._streams: Counter[str] = Counter()
         self._exports = 0
         self._secrets: list[bytes] = []

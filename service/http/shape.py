@@ -19,15 +19,19 @@ PAGE = 50
 LARGEST_PAGE = 200
 
 
-class _Given(BaseModel):
+class Given(BaseModel):
+    """What a caller sends: nothing that is not named."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class _Shown(BaseModel):
+class Shown(BaseModel):
+    """What a caller is told."""
+
     model_config = ConfigDict(extra="allow")
 
 
-class Start(_Given):
+class Start(Given):
     """A run to be started."""
 
     goal: str = Field(description="What is to be done; GET /v1/workflows lists the goals.", max_length=4000)
@@ -35,7 +39,7 @@ class Start(_Given):
     priority: int = Field(default=0, ge=-1000, le=1000, description="Workers take the highest first.")
 
 
-class Answer(_Given):
+class Answer(Given):
     """An answer to an approval. Who answers is the key's principal."""
 
     type: Literal[DECISION_TYPES]  # type: ignore[valid-type]
@@ -45,13 +49,19 @@ class Answer(_Given):
     digest: str | None = Field(default=None, description="Of what was looked at: another one is refused.")
 
 
-class Reason(_Given):
+class Reason(Given):
     """Why; it is on record with the caller's name."""
 
     reason: str = Field(default="", max_length=2000)
 
 
-class Run(_Shown):
+class Comment(Given):
+    """What is to be said."""
+
+    text: str = Field(min_length=1, max_length=10_000)
+
+
+class Run(Shown):
     """A run, and who moves it next."""
 
     id: str
@@ -77,14 +87,14 @@ class RunInFull(Run):
     artifacts: list[dict[str, JsonValue]]
 
 
-class RunPage(_Shown):
+class RunPage(Shown):
     """A page of runs."""
 
     runs: list[Run]
     next: str | None = Field(description="Pass it as `after` for the next page.")
 
 
-class Approval(_Shown):
+class Approval(Shown):
     """What a person is asked, and what was answered."""
 
     id: str
@@ -111,21 +121,55 @@ class Approval(_Shown):
     decision: dict[str, JsonValue] | None
 
 
-class ApprovalPage(_Shown):
+class ApprovalInFull(Approval):
+    """An approval with everything that was said to it."""
+
+    life: list[dict[str, JsonValue]] = Field(description="Answers, comments and what happened to it, in order.")
+
+
+class Decided(Shown):
+    """What is recorded."""
+
+    approval: str
+    type: DecisionType
+    by: str
+    run: str
+    step: str
+    repeated: bool = Field(description="The same answer was recorded before.")
+
+
+class Commented(Shown):
+    """What is recorded."""
+
+    approval: str
+    by: str
+    text: str
+
+
+class ApprovalPage(Shown):
     """A page of approvals, oldest first."""
 
     approvals: list[Approval]
     next: str | None
 
 
-class HistoryPage(_Shown):
+class HistoryPage(Shown):
     """A page of transitions, in order."""
 
     transitions: list[dict[str, JsonValue]]
     next: int | None = Field(description="Pass it as `after` for the next page.")
 
 
-class Ordered(_Shown):
+class Moved(Shown):
+    """Who moves a run next."""
+
+    run: str
+    kind: str = Field(description="owner, queue, timer, approval, event, operator, nobody; or ended.")
+    sentence: str
+    command: list[str] = Field(description="What helps, at a terminal.")
+
+
+class Ordered(Shown):
     """What became of an order."""
 
     run: str

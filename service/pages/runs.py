@@ -17,9 +17,10 @@ from gatepost.service.http.again import id_from, needed
 from gatepost.service.http.caller import Caller, InHouse
 from gatepost.service.http.events import stamp_of
 from gatepost.service.http.house import House
+from gatepost.service.http.operating import ordered, released
 from gatepost.service.http.problem import problem_of
 from gatepost.service.http.reading import run_of, why_of
-from gatepost.service.http.runs import next_runs, ordered, released, started
+from gatepost.service.http.runs import next_runs, started
 from gatepost.service.pages import form
 from gatepost.service.pages.drawing import Drawing, Node, drawing
 from gatepost.service.pages.render import page

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gatepost import EffectContext, FixedPlan, Plan, RunStatus, Step, Workflow, ref, tool
+from gatepost import (
+    Artifact,
+    Conclusion,
+    EffectContext,
+    Ending,
+    FixedPlan,
+    NotDone,
+    Plan,
+    Retry,
+    RunStatus,
+    Step,
+    Workflow,
+    ref,
+    tool,
+)
 
 BOOK = "COUNTER_BOOK"
 
@@ -73,4 +88,39 @@ STAY = Workflow(
     tools=(check_in,),
     compensate_on=frozenset({RunStatus.CANCELLED}),
 )
-WORKFLOWS = [SELL, STAY]
+
+
+@tool(effect="read", retry=Retry(attempts=1))
+def weigh(what: str) -> int:
+    """Weigh something, if the scales work: while a file says that they do not, they do not."""
+    if Path(os.environ[BOOK]).with_name(f"broken-{what}").exists():
+        raise NotDone("the scales are broken")
+    return 3
+
+
+def _ticket(ending: Ending) -> Conclusion:
+    made = {"ticket.json": ("application/json", "{}"), "ticket.html": ("text/html", "<script>alert(1)</script>")}
+    if ending.input.get("dated"):
+        return Conclusion({"day": datetime.now().astimezone().isoformat()})  # what no workflow should do
+    if Path(os.environ[BOOK]).with_name("endless").exists():
+        while True:
+            pass
+    tickets = [Artifact(name=name, content=text, media_type=kind) for name, (kind, text) in made.items()]
+    return Conclusion(artifacts=tuple(tickets))
+
+
+WEIGH = Workflow(
+    name="weigh",
+    goals=("weigh",),
+    strategy=FixedPlan(
+        Plan(
+            steps=(
+                Step(id="first", tool="weigh", args={"what": ref("input", "/customer")}),
+                Step(id="second", tool="weigh", args={"what": "a second thing"}, needs=("first",)),
+            )
+        )
+    ),
+    tools=(weigh,),
+    conclude=_ticket,
+)
+WORKFLOWS = [SELL, STAY, WEIGH]

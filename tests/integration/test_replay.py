@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.integration.conftest import Owner, Shop
 
 from gatepost import (
     Cause,
+    Conclusion,
     EffectContext,
     FixedPlan,
     GatepostGraph,
@@ -136,6 +138,13 @@ def test_a_changed_workflow_is_found_where_it_first_matters(
     assert report.divergence.seq == expected
     assert report.consequences == tuple(range(expected + 1, sale.last + 1))
     assert made.CALLED == []
+
+
+def test_another_conclusion_is_found_in_the_last_transition(sale: Recording) -> None:
+    report = replay(sale, [replace(made.sale(), conclude=lambda _: Conclusion({"total": 1}))], policy=made.ALL)
+    assert report.divergence is not None
+    assert (report.divergence.seq, report.divergence.cause) == (sale.last, Cause.ROUTING)
+    assert [found.path for found in report.divergence.differences] == ["state/outcome/total"]
 
 
 def test_a_branch_on_the_wall_clock_is_found_before_it_does_harm(build: Build) -> None:

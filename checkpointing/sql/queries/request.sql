@@ -17,10 +17,22 @@ WHERE tenant = %(tenant)s AND principal = %(principal)s AND request_key = %(requ
 UPDATE gatepost.answered_request SET status = %(status)s, body = %(body)s, until = gatepost.now() + %(kept)s::interval
 WHERE tenant = %(tenant)s AND principal = %(principal)s AND request_key = %(request_key)s;
 
+-- name: carried_out
+-- What its change came to. From here on it is not carried out again, whatever becomes of the answer.
+UPDATE gatepost.answered_request SET body = %(outcome)s, until = gatepost.now() + %(kept)s::interval
+WHERE tenant = %(tenant)s AND principal = %(principal)s AND request_key = %(request_key)s AND status IS NULL;
+
 -- name: forget
 -- It was refused and changed nothing: it may be corrected and sent again.
 DELETE FROM gatepost.answered_request
-WHERE tenant = %(tenant)s AND principal = %(principal)s AND request_key = %(request_key)s AND status IS NULL;
+WHERE tenant = %(tenant)s AND principal = %(principal)s AND request_key = %(request_key)s
+  AND status IS NULL AND body IS NULL;
+
+-- name: give_up
+-- Nobody knows what became of it, and nobody is at it: the same request may be carried out again, and no other one.
+UPDATE gatepost.answered_request SET until = gatepost.now()
+WHERE tenant = %(tenant)s AND principal = %(principal)s AND request_key = %(request_key)s
+  AND status IS NULL AND body IS NULL;
 
 -- name: sweep
 -- Forget what is past its time.

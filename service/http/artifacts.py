@@ -1,0 +1,69 @@
+"""Artifacts over HTTP: the list, and one to be saved."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query, Response
+
+from gatepost.service.http import shape
+from gatepost.service.http.caller import InHouse, Reader
+from gatepost.service.http.problem import Refused
+from gatepost.service.http.reading import artifact_plain, run_of
+
+router = APIRouter(tags=["artifacts"])
+HARMLESS = frozenset({"application/json", "text/plain", "text/markdown", "text/csv"})
+"""Types that are sent as what they are: no browser runs anything in them. Any other one is only bytes."""
+BYTES = "application/octet-stream"
+
+
+class Artifact(shape.Shown):
+    """An artifact without its content."""
+
+    name: str
+    version: int
+    media_type: str
+    sha256: str
+    step: str
+
+
+class ArtifactList(shape.Shown):
+    """What a run has made."""
+
+    artifacts: list[Artifact]
+
+
+@router.get("/runs/{run_id}/artifacts", response_model=ArtifactList)
+async def listed(run_id: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+    """What a run has made, every version, oldest first."""
+    await run_of(house, run_id, caller.tenant)
+    return {"artifacts": [artifact_plain(row) for row in await house.saver.history.artifacts(run_id)]}
+
+
+@router.get(
+    "/runs/{run_id}/artifacts/{name:path}",
+    response_class=Response,
+    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in sorted({*HARMLESS, BYTES})}}},
+)
+async def saved(
+    run_id: str,
+    name: Annotated[str, Path(max_length=500)],
+    house: InHouse,
+    caller: Reader,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Without it, the newest.")] = None,
+) -> Response:
+    """An artifact, to be saved. A browser opens nothing of it."""
+    await run_of(house, run_id, caller.tenant)
+    made = [
+        row
+        for row in await house.saver.history.artifacts(run_id)
+        if row["name"] == name and version in (None, row["version"])
+    ]
+    if not made:
+        said = f"run {run_id} has no artifact {name!r:.150}" + (f" of version {version}." if version else ".")
+        next_ = f"GET /v1/runs/{run_id}/artifacts lists them."
+        raise Refused(404, "unknown-artifact", "There is no such artifact", detail=said, next=next_)
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2], safe='')}"}
+    kind = made[-1]["media_type"]
+    return Response(made[-1]["content"], media_type=kind if kind in HARMLESS else BYTES, headers=headers)

@@ -1,0 +1,141 @@
+"""Replays for callers: bounded in time, in length and in number, each in a process of its own (`service.replayer`).
+
+Invariant: nothing of a replay runs in the process that serves. One that takes too long, or whose caller
+is gone, is killed; nothing is lost by that, because a replay changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gatepost.checkpointing.open import Checkpointer
+from gatepost.checkpointing.recordings import record_of
+from gatepost.service.http.problem import Refused
+from gatepost.state import errors
+from gatepost.state.errors import CallerMistake
+
+SECONDS = 20.0
+"""Under `guard.ANSWER_SECONDS`: a replay that takes too long is said to, with what helps."""
+LONGEST = 3_000
+"""Transitions of a run that is replayed over HTTP."""
+AT_ONCE = 2
+_REPLAYER = ("-P", "-m", "gatepost.service.replayer")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Where another process finds the workflows and policies of this one: as they were named on the command line."""
+
+    workflows: tuple[str, ...] = ()
+    policy: Path | None = None
+    policies: Path | None = None
+
+
+class Replays:
+    """Replays runs, one at a time for each key.
+
+    Args:
+        saver: where the runs are.
+        code: by what they are executed again.
+        seconds: how long one may take.
+        longest: how many transitions a run may have.
+    """
+
+    def __init__(self, saver: Checkpointer, code: Code, *, seconds: float = SECONDS, longest: int = LONGEST) -> None:
+        self._saver, self._code, self._seconds, self._longest = saver, code, seconds, longest
+        self._under_way: set[str] = set()
+
+    async def verdict(self, row: dict[str, Any], *, key_id: str, **options: Any) -> dict[str, Any]:
+        """Whether today's code goes the way that is on record: `state.report.Report` as plain data.
+
+        Args:
+            row: of the run, which the caller may read.
+            key_id: who asks.
+            options: `begin`, `until`, `clocks` of `replay_recording`.
+
+        Raises:
+            Refused: the run is too long, it took too long, or too many are under way.
+            CallerMistake: the run has not begun, or today's code does not know what made it.
+        """
+        run_id = row["run_id"]
+        if not row["seq"]:
+            raise CallerMistake(f"run {run_id} has not begun; there is nothing to replay.")
+        if row["seq"] > self._longest:
+            raise _too_much(run_id, f"It has {row['seq']} transitions; over HTTP, runs of up to {self._longest} are.")
+        with self._place(key_id):
+            recording = await record_of(self._saver, run_id, row["tenant"])
+            head = {
+                "workflows": self._code.workflows,
+                "policy": str(self._code.policy) if self._code.policy else None,
+                "policies": str(self._code.policies) if self._code.policies else None,
+                "seconds": math.ceil(self._seconds) + 1,
+                "options": options,
+            }
+            said = "\n".join([json.dumps(head), *recording.lines()]).encode()
+            return _report(run_id, await self._executed(run_id, said))
+
+    async def _executed(self, run_id: str, said: bytes) -> bytes:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *_REPLAYER, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+        )
+        try:
+            async with asyncio.timeout(self._seconds):
+                answer, _ = await process.communicate(said)
+        except TimeoutError:
+            raise _too_much(run_id, f"It took longer than {self._seconds:g} seconds.") from None
+        finally:
+            await _ended(process)
+        return answer
+
+    @contextmanager
+    def _place(self, key_id: str) -> Iterator[None]:
+        if key_id in self._under_way or len(self._under_way) >= AT_ONCE:
+            whose = "one with this key" if key_id in self._under_way else f"{AT_ONCE} replays"
+            raise Refused(
+                429,
+                "too-many-replays",
+                "Too many replays",
+                detail=f"There is {whose} under way." if key_id in self._under_way else f"{whose} are under way.",
+                next="Ask again when it is answered.",
+                headers={"Retry-After": "5"},
+            )
+        self._under_way.add(key_id)
+        try:
+            yield
+        finally:
+            self._under_way.remove(key_id)
+
+
+def _report(run_id: str, answer: bytes) -> dict[str, Any]:
+    if not answer:
+        raise _too_much(run_id, "Its code ended the process that executed it.")
+    said = json.loads(answer)
+    if "refused" in said:
+        raise getattr(errors, said["refused"], CallerMistake)(said["message"])
+    found: dict[str, Any] = said["report"]
+    return found
+
+
+def _too_much(run_id: str, detail: str) -> Refused:
+    return Refused(
+        422,
+        "replay-too-long",
+        "This is not replayed over HTTP",
+        detail=detail,
+        next=f"Ask for less with `until`, or replay it where the code is: gatepost replay {run_id}",
+    )
+
+
+async def _ended(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
