@@ -81,6 +81,16 @@ class History:
         """A page of transitions with everything that hangs on them, in order; see `read_page`."""
         return await read_page(self._pools, run_id, before=before, after=after, limit=limit)
 
+    async def artifact_list(self, run_id: str) -> list[dict[str, Any]]:
+        """Every version of every artifact, oldest first, without what is in them."""
+        return await self._rows("history.artifact_list", run_id=run_id)
+
+    async def artifact(self, run_id: str, name: str, *, version: int | None = None) -> dict[str, Any] | None:
+        """One artifact, or the newest version of it; None: there is none."""
+        params = {"run_id": run_id, "name": name, "version": version}
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query("history.artifact"), params)).fetchone()
+
     async def artifacts(self, run_id: str, *, seq: int | None = None) -> list[dict[str, Any]]:
         """The artifacts as of a transition, every version, oldest first."""
         return await self._rows("history.artifacts", run_id=run_id, seq=seq)

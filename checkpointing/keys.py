@@ -1,8 +1,8 @@
 """Keys of the service: who may call it, for which tenant, in whose name, to do what.
 
 Invariant: a key is stored as its hash and shown once. A key that is revoked, expired or wrong in one
-byte is the same as none. What a browser holds names a key and is signed, so revoking the key ends its
-sessions with the next request.
+byte is the same as none. What a browser holds names a key and a session and is signed, so revoking the
+key ends its sessions with the next request, and signing out ends one of them for every copy of its cookie.
 """
 
 from __future__ import annotations
@@ -113,6 +113,17 @@ class Keys:
         """The key with this id, if it is in force."""
         rows = await self._rows("key.by_id", key_id=key_id)
         return _key(rows[0]) if rows else None
+
+    async def of_session(self, key_id: str, session: str) -> Key | None:
+        """The key that a browser's session rests on, if it is in force and the session was not ended."""
+        rows = await self._rows("key.by_session", key_id=key_id, session=_hash(session))
+        return _key(rows[0]) if rows else None
+
+    async def end_session(self, session: str, *, lasts: timedelta) -> None:
+        """End a browser's session, whose cookie is good for so long at most."""
+        async with self._pools.connection() as connection:
+            await connection.execute(query("key.end_session"), {"session": _hash(session), "lasts": lasts})
+            await connection.execute(query("key.sweep_sessions"))
 
     async def of_tenant(self, tenant: str, *, limit: int = 200) -> list[dict[str, Any]]:
         """The keys of a tenant, newest first, without anything that could be used."""

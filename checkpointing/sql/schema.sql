@@ -741,6 +741,16 @@ COMMENT ON COLUMN gatepost.effect.cleared IS 'every attempt so far certainly did
 
 COMMENT ON COLUMN gatepost.effect.not_before IS 'when the next attempt may be made; set while nothing is under way';
 
+CREATE TABLE gatepost.ended_session (
+    hash bytea NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT ended_session_hash_check CHECK ((length(hash) = 32))
+);
+
+COMMENT ON COLUMN gatepost.ended_session.hash IS 'SHA-256 of what names the session in its cookie';
+
+COMMENT ON COLUMN gatepost.ended_session.until IS 'when its cookie would have ended by itself; then it is forgotten';
+
 CREATE TABLE gatepost.entry (
     run_id text NOT NULL,
     epoch bigint NOT NULL,
@@ -1061,6 +1071,9 @@ ALTER TABLE ONLY gatepost.delegation
 ALTER TABLE ONLY gatepost.effect
     ADD CONSTRAINT effect_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY gatepost.ended_session
+    ADD CONSTRAINT ended_session_pkey PRIMARY KEY (hash);
+
 ALTER TABLE ONLY gatepost.entry
     ADD CONSTRAINT entry_pkey PRIMARY KEY (run_id, epoch);
 
@@ -1122,6 +1135,8 @@ CREATE INDEX delegation_to ON gatepost.delegation USING btree (tenant, delegate)
 CREATE INDEX effect_by_run ON gatepost.effect USING btree (run_id, intended_at);
 
 CREATE INDEX effect_unknown ON gatepost.effect USING btree (intended_at) WHERE (state = ANY (ARRAY['intended'::gatepost.effect_state, 'in_doubt'::gatepost.effect_state]));
+
+CREATE INDEX ended_session_until ON gatepost.ended_session USING btree (until);
 
 CREATE INDEX intervention_by_run ON gatepost.intervention USING btree (run_id, number);
 
@@ -1327,6 +1342,8 @@ GRANT UPDATE(attempted_at) ON TABLE gatepost.effect TO gatepost_app;
 GRANT UPDATE(cleared) ON TABLE gatepost.effect TO gatepost_app;
 
 GRANT UPDATE(not_before) ON TABLE gatepost.effect TO gatepost_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE gatepost.ended_session TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.entry TO gatepost_app;
 

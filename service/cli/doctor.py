@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +45,10 @@ class Finding:
 def doctor(
     context: typer.Context,
     *,
-    stop_server: Annotated[bool, typer.Option("--stop-server", help="Stop the embedded server and leave.")] = False,
+    stop_server: Annotated[
+        bool,
+        typer.Option("--stop-server", help="Stop the embedded server and what examples started beside it, and leave."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look at this machine, the database and what waits on it; say what is wrong and what to do.
@@ -98,7 +101,23 @@ def _stop() -> None:
     from gatepost.checkpointing.embedded import default_home
     from gatepost.checkpointing.embedded import stop_server as stop
 
-    terminal.say("stopped" if stop(default_home()) else "it was not running")
+    for name in _stopped_beside(default_home()):
+        terminal.say(f"stopped {name}")
+    terminal.say("stopped the embedded server" if stop(default_home()) else "the embedded server was not running")
+
+
+def _stopped_beside(home: Path) -> Iterator[str]:
+    """Stop what installed packages may have started in this home; the names of what was running.
+
+    A package registers a function with an entry point in the group `gatepost.beside`: it takes the home, and says
+    whether there was anything to stop.
+    """
+    for entry in entry_points(group="gatepost.beside"):
+        try:
+            if entry.load()(home):
+                yield entry.name.replace("_", " ")
+        except Exception as error:  # noqa: BLE001 (what another package does wrong keeps no server running)
+            terminal.complain("warning", f"{entry.name} could not be stopped: {error}")
 
 
 def _python() -> Finding:

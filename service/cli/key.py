@@ -9,6 +9,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import As, Json, Limit, acting, named, opened
 from gatepost.service.cli.exits import EPILOG, guarded
+from gatepost.service.cli.typed import typed
 from gatepost.service.cli.values import read_duration
 
 app = typer.Typer(
@@ -57,9 +58,8 @@ def create(
         )
         terminal.say(made.secret)
         terminal.hint(f"{made.key_id} is good until {made.expires_at:%Y-%m-%d %H:%M %Z}. It is not shown again.")
-        of_tenant = () if tenant == LOCAL else ("--tenant", tenant)
-        revoke = desk.typed("key", "revoke", made.key_id, *of_tenant)
-        terminal.hint(f"Send it as `Authorization: Bearer …`, or sign in with it. {revoke}")
+        revoke = desk.typed("key", "revoke", made.key_id, *_of(tenant))
+        terminal.hint(f"Send it as `Authorization: Bearer …`, or sign in with it. To end it: {revoke}")
 
 
 @app.command("list", epilog=EPILOG)
@@ -73,6 +73,7 @@ def list_keys(context: typer.Context, *, tenant: Tenant = LOCAL, limit: Limit = 
 
     with opened(context) as desk:
         rows = desk.run(Keys(desk.checkpointer.pools).of_tenant(tenant, limit=limit))
+        make_one = desk.typed("key", "create", "NAME", *_of(tenant))
     if as_json:
         terminal.as_json(rows)
         return
@@ -89,7 +90,7 @@ def list_keys(context: typer.Context, *, tenant: Tenant = LOCAL, limit: Limit = 
             )
             for row in rows
         ],
-        empty="no keys; `gatepost key create NAME` makes one",
+        empty=f"no keys; make one with: {make_one}",
     )
 
 
@@ -110,8 +111,13 @@ def revoke(
     from gatepost.state.errors import CallerMistake
 
     if not key.startswith("key_"):
-        raise CallerMistake("that is no key's id. `gatepost key list` shows the ids; they begin with key_.")
+        shown = typed(context.obj.before, "key", "list", *_of(tenant))
+        raise CallerMistake(f"that is no key's id. They begin with key_, and are shown by: {shown}")
     name = named(context, name)
     with opened(context) as desk:
         key_id, since = desk.run(Keys(desk.checkpointer.pools).revoke(key, tenant, by=acting(name).actor))
         terminal.say(f"{key_id} is revoked since {since:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def _of(tenant: str) -> tuple[str, ...]:
+    return () if tenant == LOCAL else ("--tenant", tenant)

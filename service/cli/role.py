@@ -62,6 +62,7 @@ def list_roles(
     """
     with opened(context) as desk:
         rows = desk.run(desk.checkpointer.people.roles(acting(None).tenant, ended=everything))
+        give_one = desk.typed("role", "grant", "NAME", "ROLE")
     if as_json:
         terminal.as_json(rows)
         return
@@ -69,5 +70,5 @@ def list_roles(
     terminal.table(
         [column.replace("_", " ") for column in columns],
         [[row[column] for column in columns] for row in rows],
-        empty="nobody holds a role; give one with: gatepost role grant NAME ROLE",
+        empty=f"nobody holds a role; give one with: {give_one}",
     )

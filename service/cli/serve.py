@@ -102,7 +102,7 @@ def _serving(
         manner = Manner(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
             say=terminal.log_line,
-            ready=_ready_for(house, where, name),
+            ready=_ready_for(house, where, name, desk.typed("key", "create", "NAME", "--scope", "read")),
         )
         if host not in LOOPBACK and public is None:
             terminal.note(
@@ -121,10 +121,10 @@ async def _until_stopped(house: House, serving: Awaitable[None], name: str | Non
         await house.saver.pools.close()
 
 
-def _ready_for(house: House, where: str, name: str | None) -> Callable[[], Awaitable[None]]:
+def _ready_for(house: House, where: str, name: str | None, make_key: str) -> Callable[[], Awaitable[None]]:
     async def ready() -> None:
         if name is None:
-            terminal.say(f"serving {where} (sign in with a key: `gatepost key create NAME --scope read`)")
+            terminal.say(f"serving {where} (sign in with a key: {make_key})")
             return
         from gatepost.checkpointing.keys import SCOPES
 

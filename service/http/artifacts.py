@@ -24,6 +24,7 @@ class Artifact(shape.Shown):
     name: str
     version: int
     media_type: str
+    bytes: int
     sha256: str
     step: str
 
@@ -38,32 +39,28 @@ class ArtifactList(shape.Shown):
 async def listed(run_id: str, house: InHouse, caller: Reader) -> dict[str, Any]:
     """What a run has made, every version, oldest first."""
     await run_of(house, run_id, caller.tenant)
-    return {"artifacts": [artifact_plain(row) for row in await house.saver.history.artifacts(run_id)]}
+    return {"artifacts": [artifact_plain(row) for row in await house.saver.history.artifact_list(run_id)]}
 
 
 @router.get(
     "/runs/{run_id}/artifacts/{name:path}",
     response_class=Response,
-    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in sorted({*HARMLESS, BYTES})}}},
+    responses={200: {"content": {kind: {"schema": {}} for kind in sorted({*HARMLESS, BYTES})}}},
 )
 async def saved(
     run_id: str,
-    name: Annotated[str, Path(max_length=500)],
+    name: Annotated[str, Path(max_length=500, pattern=shape.PRINTED)],
     house: InHouse,
     caller: Reader,
     version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Without it, the newest.")] = None,
 ) -> Response:
     """An artifact, to be saved. A browser opens nothing of it."""
     await run_of(house, run_id, caller.tenant)
-    made = [
-        row
-        for row in await house.saver.history.artifacts(run_id)
-        if row["name"] == name and version in (None, row["version"])
-    ]
-    if not made:
+    made = await house.saver.history.artifact(run_id, name, version=version)
+    if made is None:
         said = f"run {run_id} has no artifact {name!r:.150}" + (f" of version {version}." if version else ".")
         next_ = f"GET /v1/runs/{run_id}/artifacts lists them."
         raise Refused(404, "unknown-artifact", "There is no such artifact", detail=said, next=next_)
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2], safe='')}"}
-    kind = made[-1]["media_type"]
-    return Response(made[-1]["content"], media_type=kind if kind in HARMLESS else BYTES, headers=headers)
+    kind = made["media_type"]
+    return Response(made["content"], media_type=kind if kind in HARMLESS else BYTES, headers=headers)

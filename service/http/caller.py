@@ -79,8 +79,15 @@ async def _signed_in(request: Request, house: House) -> Caller | None:
     if (cookie := request.cookies.get(COOKIE)) is None:
         return None
     said = seal.opened("session", cookie, now=await house.overview.now(), secrets=await house.secrets())
-    key = await house.keys.of_id(said["key"]) if said else None
+    key = await house.keys.of_session(said["key"], said["nonce"]) if said else None
     return Caller(key, session=said["nonce"]) if key and said else None
+
+
+async def still(caller: Caller, house: House) -> bool:
+    """Whether a caller's key, and the session that rests on it, are still in force."""
+    if caller.session is None:
+        return await house.keys.of_id(caller.key.key_id) is not None
+    return await house.keys.of_session(caller.key.key_id, caller.session) is not None
 
 
 async def session_for(key: Key, house: House, *, nonce: str, now: datetime) -> str:

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from gatepost.checkpointing.history import utc
-from gatepost.service.http.caller import Caller, InHouse, Reader
+from gatepost.service.http.caller import Caller, InHouse, Reader, still
 from gatepost.service.http.house import House
 from gatepost.service.http.placed import Placed
 from gatepost.service.http.reading import run_of
@@ -93,7 +93,7 @@ async def _looks(house: House, caller: Caller) -> AsyncIterator[None]:
     began = beat = time.monotonic()
     while not house.waker.stopping.is_set() and time.monotonic() - began < LONGEST_SECONDS:
         if time.monotonic() - beat > BEAT_SECONDS:
-            if await house.keys.of_id(caller.key.key_id) is None:
+            if not await still(caller, house):
                 return
             beat = time.monotonic()
         rung = house.waker.next_ring

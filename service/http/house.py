@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -24,7 +24,8 @@ from gatepost.service.http.replays import Code, Replays
 REMEMBERED_SECONDS = 60.0
 STREAMS_OF_ONE = 16
 STREAMS_OF_ALL = 400
-EXPORTS_AT_ONCE = 4
+EXPORTS_OF_ONE = 2
+EXPORTS_OF_ALL = 4
 """Each holds a connection of the pool while it is read."""
 
 
@@ -91,7 +92,7 @@ class House:
         self.movers = Movers(pools, self.saver.runs)
         self.replays = Replays(self.saver, self.code)
         self._streams: Counter[str] = Counter()
-        self._exports = 0
+        self._exports: Counter[str] = Counter()
         self._secrets: list[bytes] = []
         self._asked = float("-inf")
 
@@ -111,37 +112,30 @@ class House:
             self.waker.stop()
             await self.saver.pools.close()
 
-    @asynccontextmanager
-    async def stream(self, key_id: str) -> AsyncIterator[None]:
-        """A place for one more stream.
+    def stream(self, key_id: str) -> AbstractAsyncContextManager[None]:
+        """A place for one more stream; entering it raises `Refused` where there is none."""
+        return _place(self._streams, key_id, of_one=STREAMS_OF_ONE, of_all=STREAMS_OF_ALL, what="streams")
 
-        Raises:
-            Refused: there is none.
-        """
-        if self._streams[key_id] >= STREAMS_OF_ONE or self._streams.total() >= STREAMS_OF_ALL:
-            said = f"A key has at most {STREAMS_OF_ONE} streams at once."
-            raise Refused(429, "too-many-streams", "Too many streams", detail=said, next="Close one of them.")
-        self._streams[key_id] += 1
-        try:
-            yield
-        finally:
-            self._streams[key_id] -= 1
+    def export(self, key_id: str) -> AbstractAsyncContextManager[None]:
+        """A place for one more export; entering it raises `Refused` where there is none."""
+        return _place(self._exports, key_id, of_one=EXPORTS_OF_ONE, of_all=EXPORTS_OF_ALL, what="exports")
 
-    @asynccontextmanager
-    async def export(self) -> AsyncIterator[None]:
-        """A place for one more export.
 
-        Raises:
-            Refused: there is none.
-        """
-        if self._exports >= EXPORTS_AT_ONCE:
-            said = f"At most {EXPORTS_AT_ONCE} exports are read at once."
-            raise Refused(429, "too-many-exports", "Too many exports", detail=said, next="Try again a little later.")
-        self._exports += 1
-        try:
-            yield
-        finally:
-            self._exports -= 1
+@asynccontextmanager
+async def _place(taken: Counter[str], key_id: str, *, of_one: int, of_all: int, what: str) -> AsyncIterator[None]:
+    if taken[key_id] >= of_one or taken.total() >= of_all:
+        said = f"A key has at most {of_one} {what} at once, and all keys together {of_all}."
+        next_ = "Close one of them, or ask again a little later."
+        raise Refused(
+            429, f"too-many-{what}", f"Too many {what}", detail=said, next=next_, headers={"Retry-After": "5"}
+        )
+    taken[key_id] += 1
+    try:
+        yield
+    finally:
+        taken[key_id] -= 1
+        if not taken[key_id]:
+            del taken[key_id]
 
 
 def house_of(request: Request) -> House:

@@ -21,7 +21,7 @@ from gatepost.state.recovery import Mode
 from gatepost.state.status import RUN_FINAL, RUN_PARKED
 
 router = APIRouter(tags=["operating"])
-StepId = Annotated[str, Path(max_length=200, description="As the run names it.")]
+StepId = Annotated[str, Path(max_length=200, pattern=shape.PRINTED, description="As the run names it.")]
 
 
 class NeededReason(shape.Given):

@@ -55,7 +55,7 @@ async def in_full(house: House, run_id: str, context: RunContext) -> dict[str, A
     moved = await why_of(house, run_id, context.tenant)
     steps = await house.overview.steps(run_id)
     opened = await house.overview.approvals(context.tenant, run_id=run_id)
-    made = await house.saver.history.artifacts(run_id)
+    made = await house.saver.history.artifact_list(run_id)
     return {
         **run_plain({**row, "mover": None if row["finished_at"] else moved.kind}),
         "why": moved.sentence,
@@ -71,4 +71,4 @@ async def in_full(house: House, run_id: str, context: RunContext) -> dict[str, A
 
 def artifact_plain(row: dict[str, Any]) -> dict[str, Any]:
     """An artifact without its content."""
-    return {name: row[name] for name in ("name", "version", "media_type", "sha256")} | {"step": row["step_id"]}
+    return {name: row[name] for name in ("name", "version", "media_type", "bytes", "sha256")} | {"step": row["step_id"]}

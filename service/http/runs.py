@@ -24,7 +24,7 @@ router = APIRouter(tags=["runs"])
 EXPORT_SECONDS = 300.0
 """An export holds a connection; whoever does not read it loses it then."""
 Limit = Annotated[int, Query(ge=1, le=shape.LARGEST_PAGE)]
-Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str | None, Query(max_length=200, pattern=shape.PRINTED)]
 
 
 @router.post("/runs", status_code=202, response_model=shape.RunInFull)
@@ -130,7 +130,7 @@ async def export(run_id: str, house: InHouse, caller: Reader) -> StreamingRespon
     lines = export_lines(house.saver.pools, run_id, caller.tenant)
     named = {"Content-Disposition": f'attachment; filename="{run_id}.jsonl"'}
     options: dict[str, Any] = {"media_type": "application/x-ndjson", "headers": named}
-    return Placed(lines, place=house.export(), seconds=EXPORT_SECONDS, **options)
+    return Placed(lines, place=house.export(caller.key.key_id), seconds=EXPORT_SECONDS, **options)
 
 
 @router.get("/runs/{run_id}/why", response_model=shape.Moved)

@@ -17,6 +17,8 @@ from gatepost.state.errors import InvalidValue
 
 PAGE = 50
 LARGEST_PAGE = 200
+PRINTED = r"^[^\x00-\x1f\x7f]*$"
+"""A text without control characters."""
 
 
 class Given(BaseModel):

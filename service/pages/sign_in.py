@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from gatepost.checkpointing.keys import Key
-from gatepost.service.http.caller import COOKIE, InHouse, session_for
+from gatepost.service.http.caller import COOKIE, SESSION, InHouse, session_for
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused
 from gatepost.service.pages.render import page, static
@@ -72,8 +72,10 @@ async def sign_in(request: Request, house: InHouse) -> Response:
 
 
 @router.post("/sign-out")
-async def sign_out(house: InHouse, _: Visitor) -> Response:
-    """End the session in this browser."""
+async def sign_out(house: InHouse, visitor: Visitor) -> Response:
+    """End the session, in this browser and wherever its cookie was copied to."""
+    if visitor.session is not None:
+        await house.keys.end_session(visitor.session, lasts=SESSION)
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=house.place.secure, path="/")
     return answer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.shell import SECONDS, Shell
 
-from gatepost.examples.services import SERVICES_VARIABLE
+from gatepost.examples.services import SERVICES_VARIABLE, ensure_services
 from gatepost.testing import Database
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
@@ -62,5 +62,9 @@ def test_embedded_server_lies_where_the_doctor_says_and_runs_until_it_is_stopped
         shell.environment["GATEPOST_HOME"] = home
         assert "no runs yet" in typed(shell, "gatepost run list")
         assert f"✓ embedded: {home}/data, " in typed(shell, "gatepost doctor")
-        stopped = [typed(shell, "gatepost doctor --stop-server") for _ in range(2)]
-    assert stopped == ["stopped\n", "it was not running\n"]
+        ensure_services(Path(home), environ={**shell.environment, SERVICES_VARIABLE: ""})
+        stopped = [typed(shell, "gatepost doctor --stop-server").splitlines() for _ in range(2)]
+    assert stopped == [
+        ["stopped example services", "stopped the embedded server"],
+        ["the embedded server was not running"],
+    ]

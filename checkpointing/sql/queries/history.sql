@@ -14,6 +14,18 @@ SELECT name, version, seq, step_id, media_type, content, sha256, parents, at FRO
 WHERE run_id = %(run_id)s AND (%(seq)s::bigint IS NULL OR seq <= %(seq)s)
 ORDER BY seq, name, version;
 
+-- name: artifact_list
+-- The artifacts of a run without what is in them.
+SELECT name, version, seq, step_id, media_type, octet_length(content) AS bytes, sha256, parents, at
+FROM gatepost.artifact WHERE run_id = %(run_id)s
+ORDER BY seq, name, version;
+
+-- name: artifact
+-- One of them: a version, or the newest.
+SELECT name, version, seq, step_id, media_type, content, sha256, parents, at FROM gatepost.artifact
+WHERE run_id = %(run_id)s AND name = %(name)s AND (%(version)s::int IS NULL OR version = %(version)s)
+ORDER BY version DESC LIMIT 1;
+
 -- name: transitions
 -- A page of transitions in order.
 SELECT * FROM gatepost.transition

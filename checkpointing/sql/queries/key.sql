@@ -15,6 +15,21 @@ WHERE hash = %(hash)s AND revoked_at IS NULL AND expires_at > gatepost.now();
 SELECT key_id, hash, tenant, principal, scopes, expires_at FROM gatepost.api_key
 WHERE key_id = %(key_id)s AND revoked_at IS NULL AND expires_at > gatepost.now();
 
+-- name: by_session
+-- The key that a browser's session rests on, if it is in force and nobody has signed out of the session.
+SELECT key_id, hash, tenant, principal, scopes, expires_at FROM gatepost.api_key
+WHERE key_id = %(key_id)s AND revoked_at IS NULL AND expires_at > gatepost.now()
+  AND NOT EXISTS (SELECT FROM gatepost.ended_session WHERE hash = %(session)s);
+
+-- name: end_session
+-- Nobody is signed in by this session any more, whoever has a copy of its cookie.
+INSERT INTO gatepost.ended_session (hash, until) VALUES (%(session)s, gatepost.now() + %(lasts)s::interval)
+ON CONFLICT (hash) DO NOTHING;
+
+-- name: sweep_sessions
+-- Forget those whose cookies have ended by themselves.
+DELETE FROM gatepost.ended_session WHERE until <= gatepost.now();
+
 -- name: list
 -- The keys of a tenant, newest first; never their hashes.
 SELECT key_id, tenant, principal, label, scopes, created_by, created_at, expires_at, revoked_at, revoked_by,
