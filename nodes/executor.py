@@ -17,6 +17,7 @@ from gatepost.checkpointing.answers import Standing
 from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes import facts
 from gatepost.nodes.ahead import onward
+from gatepost.nodes.demand import materials
 from gatepost.nodes.holding import held
 from gatepost.nodes.outcome import Outcome, entry, settled
 from gatepost.nodes.policy import Verdict
@@ -203,7 +204,8 @@ def _settle(visit: Visit, record: StepRecord, outcome: Outcome, *, tool: AnyTool
     if record.status is not StepStatus.RUNNING:
         # Somebody forged a dispatch: the step keeps the status it has, and the refusal is told to the gate.
         return {"signals": [{"kind": "refused", "step": record.step, "reason": str(outcome.failure)}]}
-    outcome, read = facts.read_anew(record, outcome, tool)
+    weights = materials(visit.board, visit.workflow, visit.tools, record.step) if record.again else [None]
+    outcome, read = facts.read_anew(record, outcome, weights)
     found = settled(record, outcome, tool=tool).model_copy(update=read)
     visit.session.stage_step(visit.task, found)
     if outcome.wake_at is not None:
