@@ -96,9 +96,10 @@ class Judging(Holding):
         return False
 
     def _digest_of(self, step: Step, decision: Decision, before: Mapping[str, Any]) -> str | None:
-        """Of what was approved, or edited, as it is by now."""
-        if decision.args is None:
-            return self._digest(step, asked=before["args"])
+        """Of what was approved, or edited, as it is by now; None where the plan wants something else by now."""
+        as_asked = self._digest(step, asked=before["args"])
+        if decision.args is None or as_asked is None:
+            return as_asked
         tool = self.visit.tool(step.tool)
         return self.visit.digest(step, tool, decision.args, undo=tool.undo)
 
