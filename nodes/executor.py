@@ -18,6 +18,7 @@ from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes import facts
 from gatepost.nodes.ahead import onward
 from gatepost.nodes.demand import materials
+from gatepost.nodes.draft import not_sent
 from gatepost.nodes.holding import held
 from gatepost.nodes.outcome import Outcome, entry, settled
 from gatepost.nodes.policy import Verdict
@@ -55,7 +56,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     except _JudgedAnew:
         again = record.to(StepStatus.READY, reason="by now the tool takes it otherwise than it was judged")
         visit.session.stage_step(visit.task, again)
-        return {"frontier": {step_id: None}}
+        return not_sent(task, None)
     except _Unauthorised as error:
         return _settle(visit, record, await refuse(visit, record.key, str(error)), tool=None)
     if (too_old := await _facts_too_old(visit, step, task)) is not None:
@@ -167,7 +168,7 @@ async def _facts_too_old(visit: Visit, step: Step, task: Mapping[str, Any]) -> d
         }
     waits = record.to(StepStatus.READY, StepStatus.PENDING, approval=None, reason="its facts have grown too old")
     visit.session.stage_step(visit.task, waits)
-    return {"frontier": {step.id: held(**answer)}}
+    return not_sent(task, held(**answer))
 
 
 def _in_force(standing: Standing | None, approval: str, step: Step, *, tenant: str) -> Standing:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from gatepost.nodes import demand, escalation, facts
-from gatepost.nodes.draft import SPENT, dispatched
+from gatepost.nodes.draft import dispatched
 from gatepost.nodes.holding import Holding
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
@@ -133,7 +133,7 @@ class Judging(Holding):
     ) -> None:
         now = self.visit.session.now.isoformat()
         key = self._key(record)
-        fingerprint = fingerprint_of(tool.name, args)
+        fingerprint, cost = fingerprint_of(tool.name, args), tool.cost_of(args)
         running = record.to(
             StepStatus.RUNNING,
             key=key,
@@ -142,16 +142,10 @@ class Judging(Holding):
             policies=judgement.policies,
             reason=reason,
             now=now,
-            spent=self._spend(tool.cost_of(args)),
+            spent=self._spend(cost),
         )
         self._note(running)
-        self.frontier[record.step] = dispatched(running, now)
-
-    def _spend(self, cost: int) -> int:
-        """Count a call that is dispatched: what the run has set out to spend with it."""
-        if cost:
-            self.counters[SPENT] = self.counters.get(SPENT, 0) + cost
-        return self.spent
+        self.frontier[record.step] = dispatched(running, now, cost=cost)
 
     def _ask(
         self,

@@ -34,14 +34,16 @@ CONFIG: Any = {"configurable": {"thread_id": "r1"}}
 class Market:
     """A price that moves, a total made of it, and a purchase that relies on both."""
 
-    def __init__(self, build: Callable[..., GatepostGraph], *, signed: bool = False, **options: Any) -> None:
+    def __init__(
+        self, build: Callable[..., GatepostGraph], *, signed: bool = False, budget: int | None = None, **options: Any
+    ) -> None:
         self.price: Any = 100
         self.note = "quiet"
         self.reads = 0
         self.fails = 0
         self.bought: list[int] = []
 
-        @tool(effect="read", material={"/price": 2})
+        @tool(effect="read", material={"/price": 2}, cost=3)
         def quote() -> dict[str, Any]:
             self.reads += 1
             if self.fails:
@@ -53,7 +55,7 @@ class Market:
         def total(price: int) -> int:
             return price * 10
 
-        @tool(effect="write", on_doubt="retry")
+        @tool(effect="write", on_doubt="retry", cost=10)
         def buy(ctx: EffectContext, cents: int) -> str:
             self.bought.append(cents)
             return "bought"
@@ -75,7 +77,11 @@ class Market:
             ),
         )
         workflow = Workflow(
-            name="buy", goals=("buy",), strategy=FixedPlan(Plan(steps=steps)), tools=(quote, total, buy, sign)
+            name="buy",
+            goals=("buy",),
+            strategy=FixedPlan(Plan(steps=steps)),
+            tools=(quote, total, buy, sign),
+            budget=budget,
         )
         self.graph = build([workflow], **options)
 
@@ -185,6 +191,40 @@ def test_facts_that_age_after_the_gate_let_the_step_go_are_read_again(
     result = market.graph.invoke(None, CONFIG)
     assert (result["status"], market.bought, market.reads) == ("blocked", [], 2)
     assert result["approval"].supersedes == asked.id
+
+
+def test_every_reading_is_paid_for_and_a_call_that_was_not_made_is_not(
+    market: Market, gatepost_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies between the dispatch and the call, the step is sent back, and everything happens after all."""
+    asked = market.ask()
+    assert market.graph.get_state(CONFIG).values["counters"]["spent"] == 3
+    market.graph.decide(decision_of(asked.approve(by="alice")))
+    for _ in market.graph.stream(None, CONFIG, interrupt_before=["executor"]):
+        pass
+    assert market.graph.get_state(CONFIG).values["counters"]["spent"] == 13
+    gatepost_database.clock.shift(timedelta(days=3))
+    market.price = 120
+    result = market.graph.invoke(None, CONFIG)
+    assert (result["counters"]["spent"], result["status"], market.reads) == (6, "blocked", 2)
+    result = market.answer(result["approval"].approve(by="alice"))
+    assert (result["counters"]["spent"], market.bought) == (16, [1200])
+    assert {step: record.get("spent") for step, record in result["steps"].items()} == {
+        "quote": 6, "total": 6, "buy": 16,
+    }  # fmt: skip
+
+
+def test_a_reading_for_which_the_run_has_no_budget_left_is_asked_about(
+    gatepost_graph: Callable[..., GatepostGraph], gatepost_database: Any
+) -> None:
+    market = Market(gatepost_graph, budget=5)
+    asked = market.ask()
+    gatepost_database.clock.shift(timedelta(days=3))
+    result = market.answer(asked.approve(by="alice"))
+    again = result["approval"]
+    assert (result["status"], again.step, again.impact[0]["cost"], market.reads) == ("blocked", "quote", 3, 1)
+    result = market.answer(again.approve(by="alice"))
+    assert (result["status"], market.reads, market.bought) == ("succeeded", 2, [1000])
 
 
 CHEAP = """
