@@ -21,6 +21,7 @@ from gatepost.graph.door import GATES
 from gatepost.graph.routing import Room, onward, route
 from gatepost.nodes.approval import approval
 from gatepost.nodes.compensator import compensator
+from gatepost.nodes.demand import completed
 from gatepost.nodes.executor import executor
 from gatepost.nodes.finalizer import finalizer
 from gatepost.nodes.planner import misfits, planner
@@ -130,7 +131,9 @@ def _fitting(catalog: Catalog) -> None:
         if not isinstance(workflow.strategy, FixedPlan):
             continue
         try:
-            wrong = misfits(plan_of(workflow.strategy.steps), catalog.tools(name), Board(None))
+            plan = plan_of(workflow.strategy.steps)
+            plan, unmet = completed(plan, workflow, catalog.tools(name), Board(None))
+            wrong = [*misfits(plan, catalog.tools(name), Board(None)), *unmet]
         except InvalidValue as error:
             raise InvalidPlan(f"the fixed plan of workflow {name!r} cannot be used: {error}") from None
         if wrong:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from gatepost.nodes.planner import fit
+from gatepost.nodes.planner import fitted
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.workflow import Workflow
 from gatepost.state.board import Board
@@ -54,7 +54,7 @@ def change(stands: Changed, changes: Mapping[str, Any], *, workflow: Workflow, t
             case _:
                 raise CallerMistake(f"{path!r} is nothing that a fork can change. Write {PATHS}.")
     if stands.plan is not None:
-        fit(stands.plan, tools, stands.board)
+        return replace(stands, plan=fitted(stands.plan, workflow, tools, stands.board))
     return stands
 
 

@@ -141,11 +141,18 @@ def comparable(seen: dict[str, Any]) -> dict[str, Any]:
     state = seen.get("state")
     if state:
         compared["state"] = {**state}
+        if state.get("frontier"):
+            compared["state"]["frontier"] = {step: _entry(entry) for step, entry in state["frontier"].items()}
         if state.get("approvals"):
             compared["state"]["approvals"] = _asked(state["approvals"])
         if state.get("signals"):
             compared["state"]["signals"] = [_said(signal) for signal in state["signals"]]
     return compared
+
+
+def _entry(entry: Row | None) -> Row | None:
+    """Where a step stands, without what was counted for its call: the counters have it."""
+    return entry and {name: value for name, value in entry.items() if name != "cost"}
 
 
 def _said(signal: Row) -> Row:

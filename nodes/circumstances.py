@@ -62,10 +62,18 @@ def _configuration(workflow: Workflow, tools: Mapping[str, AnyTool]) -> dict[str
             name: {
                 **{setting: str(getattr(tool, setting)) for setting in _SETTINGS},
                 "undo": tool.undo,
+                **({"relies_on": _demands(tool)} if tool.relies_on else {}),
                 "on_failure": {kind: list(said) for kind, said in sorted(tool.on_failure.items())},
             }
             for name, tool in sorted(tools.items())
         },
+    }
+
+
+def _demands(tool: AnyTool) -> dict[str, str]:
+    return {
+        name: f"{fact.within} {_code(fact.material) if callable(fact.material) else fact.material}"
+        for name, fact in sorted(tool.relies_on.items())
     }
 
 

@@ -8,13 +8,15 @@ run long afterwards.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from gatepost.nodes.tool import AnyTool, Tool, ToolMistake
+from gatepost.state.effect import EffectClass
 from gatepost.state.errors import InvalidValue
+from gatepost.state.gate import Gate
 from gatepost.state.plan import Plan
 from gatepost.state.recovery import Mode
 from gatepost.state.status import RunStatus
@@ -115,6 +117,28 @@ def recovery_of(value: object, *, workflow: str) -> Mode | None:
             "'abandon', or leave it out: an operator says then (gatepost run recover)."
         )
     return Mode(value)
+
+
+def check_demands(name: str, tools: Iterable[AnyTool], gates: Mapping[str, Gate]) -> None:
+    """Check that what its tools and gates rely on can be met: each names a read that the workflow has.
+
+    Raises:
+        ToolMistake: one names something else.
+    """
+    known = {tool.name: tool for tool in tools}
+    reads = sorted(tool.name for tool in known.values() if tool.effect is EffectClass.READ)
+    said = [
+        *((f"tool {tool.name!r}", tool.relies_on) for tool in known.values()),
+        *((f"the gate of tool {tool.name!r}", tool.gate.facts) for tool in known.values() if tool.gate),
+        *((f"gates[{of!r}]", gate.facts) for of, gate in gates.items()),
+    ]
+    for where, demands in said:
+        for fact in (fact for fact in demands if fact not in reads):
+            why = "is no read and cannot be read again" if fact in known else "is no tool of it"
+            raise ToolMistake(
+                f"workflow {name!r}: {where} relies on {fact!r:.80}, which {why}. Name the tool that reads it; its "
+                f"reads are {', '.join(reads) or 'none'}."
+            )
 
 
 def check_input(value: object, *, workflow: str) -> None:

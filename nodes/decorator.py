@@ -7,7 +7,7 @@ run; what is not declared is assumed to be the worst (`irreversible`, and in dou
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -18,11 +18,12 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
 
 from gatepost.nodes.cost import check_cost
-from gatepost.nodes.facts import Material, check_material
+from gatepost.nodes.facts import check_material
 from gatepost.nodes.langchain import arguments_of, as_function
 from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.tool import AnyTool, EffectContext, Retry, Tool, ToolMistake
 from gatepost.state.effect import EffectClass, OnDoubt
+from gatepost.state.fact import Fact, Material, facts_of
 from gatepost.state.gate import Gate
 
 P = ParamSpec("P")
@@ -31,6 +32,7 @@ E = TypeVar("E", bound=StrEnum)
 
 _RETRY = Retry()
 _AS_THE_TABLE_SAYS: OnFailure = MappingProxyType({})
+_ON_NOTHING: Mapping[str, Fact | timedelta] = MappingProxyType({})
 
 
 class Declaring(Protocol):
@@ -66,6 +68,7 @@ def tool(
     gate: Gate | None = ...,
     cost: int | str = ...,
     material: Material | None = ...,
+    relies_on: Mapping[str, Fact | timedelta] = ...,
 ) -> Declaring: ...
 def tool(
     function: Callable[..., Any] | BaseTool | None = None,
@@ -88,6 +91,7 @@ def tool(
     gate: Gate | None = None,
     cost: int | str = 0,
     material: Material | None = None,
+    relies_on: Mapping[str, Fact | timedelta] = _ON_NOTHING,
 ) -> Any:
     """Declare a function as a tool.
 
@@ -122,6 +126,9 @@ def tool(
             number) that holds it. Policies see it, and what the run has spent.
         material: of a read that steps rely on: which differences matter when it is read again: JSON pointers into the
             result (`["/price"]`), pointers with tolerances (`{"/price": 0.5}`), or `(was, now) -> bool`; None: all.
+        relies_on: reads, by the names of their tools, that its steps must rest on, and how old they may be when it is
+            called: `{"quote": timedelta(days=1)}`, or `{"quote": Fact(timedelta(days=1), material=["/price"])}`.
+            A plan in which such a reading leads to the step is completed; another one is refused.
 
     Raises:
         ToolMistake: the declaration cannot work; says why.
@@ -148,6 +155,7 @@ def tool(
             gate=gate,
             cost=cost,
             material=material,
+            relies_on=relies_on,
         )
 
     return declare if function is None else declare(function)
@@ -180,6 +188,7 @@ def _declare(target: Any, **declared: Any) -> AnyTool:
     _check_undo(name, declared, arguments)
     check_cost(name, declared["cost"], arguments)
     check_material(name, declared["effect"], declared["material"])
+    declared["relies_on"] = facts_of(declared["relies_on"], where=f"tool {name!r}")
     return Tool(
         function=signature.function,
         description=signature.description,

@@ -24,8 +24,14 @@ SPENT = "spent"
 """The counter of what calls cost."""
 
 
-def dispatched(record: StepRecord, now: str) -> dict[str, Any]:
-    """The entry of the frontier by which the executor is sent to a step."""
+def dispatched(record: StepRecord, now: str, *, cost: int = 0) -> dict[str, Any]:
+    """The entry of the frontier by which the executor is sent to a step.
+
+    Args:
+        record: of the step.
+        now: database time of the dispatch.
+        cost: what was counted for the call; it is taken back where the step is judged anew before anything was sent.
+    """
     return {
         "status": StepStatus.RUNNING.value,
         "step": record.step,
@@ -34,7 +40,14 @@ def dispatched(record: StepRecord, now: str) -> dict[str, Any]:
         "approval": record.approval,
         "now": now,
         "seed": int(digest_of(record.key, now)[:12], 16),
+        **({"cost": cost} if cost else {}),
     }
+
+
+def not_sent(task: Mapping[str, Any], entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The executor's update where it sends a step back to be judged anew: the call that was counted was not made."""
+    update: dict[str, Any] = {"frontier": {task["step"]: entry}}
+    return {**update, "counters": {SPENT: -task["cost"]}} if task.get("cost") else update
 
 
 class Draft:
@@ -67,6 +80,12 @@ class Draft:
     def spent(self) -> int:
         """What the run has set out to spend so far: the cost of every call that was dispatched."""
         return int(self.state.get("counters", {}).get(SPENT, 0)) + self.counters.get(SPENT, 0)
+
+    def _spend(self, cost: int) -> int:
+        """Count a call that is dispatched: what the run has set out to spend with it."""
+        if cost:
+            self.counters[SPENT] = self.counters.get(SPENT, 0) + cost
+        return self.spent
 
     def judged(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
         """What the policy says about a step now."""

@@ -17,6 +17,8 @@ from gatepost.checkpointing.answers import Standing
 from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes import facts
 from gatepost.nodes.ahead import onward
+from gatepost.nodes.demand import materials
+from gatepost.nodes.draft import not_sent
 from gatepost.nodes.holding import held
 from gatepost.nodes.outcome import Outcome, entry, settled
 from gatepost.nodes.policy import Verdict
@@ -54,7 +56,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     except _JudgedAnew:
         again = record.to(StepStatus.READY, reason="by now the tool takes it otherwise than it was judged")
         visit.session.stage_step(visit.task, again)
-        return {"frontier": {step_id: None}}
+        return not_sent(task, None)
     except _Unauthorised as error:
         return _settle(visit, record, await refuse(visit, record.key, str(error)), tool=None)
     if (too_old := await _facts_too_old(visit, step, task)) is not None:
@@ -166,7 +168,7 @@ async def _facts_too_old(visit: Visit, step: Step, task: Mapping[str, Any]) -> d
         }
     waits = record.to(StepStatus.READY, StepStatus.PENDING, approval=None, reason="its facts have grown too old")
     visit.session.stage_step(visit.task, waits)
-    return {"frontier": {step.id: held(**answer)}}
+    return not_sent(task, held(**answer))
 
 
 def _in_force(standing: Standing | None, approval: str, step: Step, *, tenant: str) -> Standing:
@@ -203,7 +205,8 @@ def _settle(visit: Visit, record: StepRecord, outcome: Outcome, *, tool: AnyTool
     if record.status is not StepStatus.RUNNING:
         # Somebody forged a dispatch: the step keeps the status it has, and the refusal is told to the gate.
         return {"signals": [{"kind": "refused", "step": record.step, "reason": str(outcome.failure)}]}
-    outcome, read = facts.read_anew(record, outcome, tool)
+    weights = materials(visit.board, visit.workflow, visit.tools, record.step) if record.again else [None]
+    outcome, read = facts.read_anew(record, outcome, weights)
     found = settled(record, outcome, tool=tool).model_copy(update=read)
     visit.session.stage_step(visit.task, found)
     if outcome.wake_at is not None:

@@ -6,19 +6,20 @@ as well; small differences therefore never add up unseen, because each is held a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeAlias
+from typing import Any
 
 from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import JsonValue
 
 from gatepost.nodes.outcome import Outcome
-from gatepost.nodes.tool import AnyTool, ToolMistake
+from gatepost.nodes.tool import ToolMistake
 from gatepost.state.board import Board
 from gatepost.state.effect import EffectClass
+from gatepost.state.fact import Material, wrong_with
 from gatepost.state.plan import Step
 from gatepost.state.status import EffectState, StepStatus
 from gatepost.state.step import StepRecord
@@ -26,8 +27,6 @@ from gatepost.state.step import StepRecord
 JUST_JUDGED = timedelta(seconds=30)
 """A step that the gate let go so recently is not held up again because its facts have aged since."""
 SHOWN_CHANGES = 20
-
-Material: TypeAlias = Callable[[Any, Any], bool] | Sequence[str] | Mapping[str, float]
 
 
 def stale(board: Board, step: Step, now: datetime) -> list[str]:
@@ -41,20 +40,21 @@ def relied_on(board: Board, step: Step) -> dict[str, JsonValue]:
     return {fact: record.output for fact, record in found.items() if record is not None}
 
 
-def read_anew(record: StepRecord, outcome: Outcome, tool: AnyTool | None) -> tuple[Outcome, dict[str, Any]]:
+def read_anew(
+    record: StepRecord, outcome: Outcome, materials: Sequence[Material | None]
+) -> tuple[Outcome, dict[str, Any]]:
     """What a second reading makes of a fact: the outcome that counts, and what the step's record says about it.
 
     Args:
         record: of the read, with the output that stood.
         outcome: of reading it again.
-        tool: whose `material` says what matters.
+        materials: what matters to those who rely on it; any of them is enough.
     """
     if not record.again or outcome.state is not EffectState.SUCCEEDED:
         return outcome, {}
-    material = None if tool is None else tool.material
-    changes = tuple(weighed(material, record.output, outcome.result))[:SHOWN_CHANGES]
+    changes = tuple(weighed(materials, record.output, outcome.result))[:SHOWN_CHANGES]
     demand = outcome.finding.needs_approval if outcome.finding else None
-    if demand == record.needs_approval and not matters(material, record.output, outcome.result):
+    if demand == record.needs_approval and not _matters_to_any(materials, record.output, outcome.result):
         small = f", but for what does not matter ({'; '.join(map(told, changes))})" if changes else ""
         stands = replace(outcome, result=record.output, finding=None)
         return stands, {"again": False, "changes": (), "needs_approval": demand, "reason": f"read again: stands{small}"}
@@ -77,10 +77,10 @@ def matters(material: Material | None, was: JsonValue, now: JsonValue) -> bool:
     return any(_at(was, place) != _at(now, place) for place in material)
 
 
-def weighed(material: Material | None, was: JsonValue, now: JsonValue) -> Iterator[dict[str, JsonValue]]:
+def weighed(materials: Sequence[Material | None], was: JsonValue, now: JsonValue) -> Iterator[dict[str, JsonValue]]:
     """As `differences`; those that would not matter by themselves say so: `"material": False`."""
     for change in differences(was, now):
-        small = not callable(material) and material is not None and not _counts(material, str(change["at"]), was, now)
+        small = not any(_counts(material, str(change["at"]), was, now) for material in materials)
         yield {**change, "material": False} if small else change
 
 
@@ -113,15 +113,18 @@ def check_material(name: str, effect: EffectClass, material: object) -> None:
         return
     if effect is not EffectClass.READ:
         raise ToolMistake(f"tool {name!r}: material= is for reads; a {effect} is never made again to see what changed.")
-    if isinstance(material, str) or not isinstance(material, Sequence | Mapping):
-        raise ToolMistake(f"tool {name!r}: material={material!r:.80} is no list of pointers: material=['/price'].")
-    places = list(material)
-    if wrong := [place for place in places if not isinstance(place, str) or (place and not place.startswith("/"))]:
-        raise ToolMistake(f"tool {name!r}: material: {wrong[0]!r:.80} is no JSON pointer; write '/price'.")
+    if problem := wrong_with(material):
+        raise ToolMistake(f"tool {name!r}: {problem}")
 
 
-def _counts(material: Sequence[str] | Mapping[str, float], at: str, was: JsonValue, now: JsonValue) -> bool:
-    """Whether a difference at this place is one of those that were declared to matter."""
+def _matters_to_any(materials: Sequence[Material | None], was: JsonValue, now: JsonValue) -> bool:
+    return any(matters(material, was, now) for material in materials)
+
+
+def _counts(material: Material | None, at: str, was: JsonValue, now: JsonValue) -> bool:
+    """Whether a difference at this place is one of those that matter; a function speaks of the whole value."""
+    if material is None or callable(material):
+        return matters(material, was, now)
     places = [place for place in material if f"{place}/".startswith(f"{at}/") or f"{at}/".startswith(f"{place}/")]
     if isinstance(material, Mapping):
         return matters({place: material[place] for place in places}, was, now)

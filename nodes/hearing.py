@@ -133,6 +133,10 @@ class Hearing(Judging):
             if self._stands(request, step):
                 continue
             self._void(approval_id, request.step, kept=step is not None)
+        for step in plan.steps:
+            record = self.visit.board.records.get(step.id)
+            if record is not None and (record.status, record.reason) == (StepStatus.SKIPPED, _DROPPED):
+                self._note(record.to(StepStatus.PENDING, approval=None, reason="planned again"))
         for step_id, entry in list(self.frontier.items()):
             if "held" in entry and step_id not in plan.by_id:
                 del self.frontier[step_id]
@@ -144,9 +148,11 @@ class Hearing(Judging):
         """Whether a question is still asked under the new plan."""
         if request.kind == "doubt" or request.purpose == "compensate":
             return True
-        if request.kind == "failure":
+        if request.kind == "failure" or step is None:
             return step is not None
-        return step is not None and self._digest(step, asked=request.args) == request.digest
+        board = self.visit.board
+        its_turn = board.is_due(step.id) and board.skip_reason(step) is None
+        return its_turn and self._digest(step, asked=request.args) == request.digest
 
     def _void(self, approval_id: str, step_id: str, *, kept: bool) -> None:
         record = self.visit.board.record(step_id)
@@ -158,7 +164,7 @@ class Hearing(Judging):
         if kept:
             self._note(record.to(StepStatus.PENDING, approval=None, reason="the new plan changed what it would do"))
         else:
-            self._note(record.to(StepStatus.SKIPPED, reason="the new plan dropped it"))
+            self._note(record.to(StepStatus.SKIPPED, reason=_DROPPED))
 
     def _exhausted(self) -> None:
         self.planning = None
@@ -284,6 +290,8 @@ class Hearing(Judging):
         del self.frontier[step_id]
 
 
+_DROPPED = "the new plan dropped it"
+"""A step that was left out by a plan, and is due again once another plan has it. Others that were skipped stay so."""
 _PAST = {"approve": "approved", "edit": "edited"}
 
 

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from gatepost.nodes import facts
 from gatepost.nodes.draft import Draft, dispatched
+from gatepost.nodes.policy import Verdict
 from gatepost.nodes.tool import InvalidArguments
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.effect import EffectClass
@@ -68,14 +69,33 @@ class Holding(Draft):
         return any(board.plan and step in board.plan.by_id and fact in board.step(step).needs for step in busy)
 
     def _read_again(self, record: StepRecord, *, wanted_by: str) -> None:
+        """Dispatch a reading anew, under the authority that it has; where it has none by now, it is judged anew.
+
+        It is a call like the first: what it costs counts, and a run that has no budget left for it asks.
+        """
         now = self.visit.session.now.isoformat()
         anew = record.model_copy(update={"generation": record.generation + 1, "again": True})
-        running = anew.to(
-            StepStatus.RUNNING, key=self._key(anew), now=now, reason=f"read again: too old for {wanted_by}"
-        )
-        self._note(running)
-        self.frontier[record.step] = dispatched(running, now)
+        reason = f"read again: too old for {wanted_by}"
         self._uncount()
+        cost = self._cost_again(anew)
+        if cost is None:
+            self._note(anew.to(StepStatus.PENDING, reason=reason))
+            return
+        running = anew.to(StepStatus.RUNNING, key=self._key(anew), now=now, reason=reason, spent=self._spend(cost))
+        self._note(running)
+        self.frontier[record.step] = dispatched(running, now, cost=cost)
+
+    def _cost_again(self, record: StepRecord) -> int | None:
+        """What making a read again costs; None where it is to be judged anew."""
+        step = self.visit.board.step(record.step)
+        tool = self.visit.tool(step.tool)
+        try:
+            args = tool.normalise(self.visit.board.arguments(step))
+        except (Unresolvable, InvalidArguments, InvalidValue):
+            return 0 if record.approval else None
+        if record.approval is None and self.judged(step, tool, args).verdict is not Verdict.RUN:
+            return None
+        return tool.cost_of(args)
 
     def _take_change(self, record: StepRecord) -> None:
         """A fact changed: open questions that rest on it are asked anew, and reads made of it are made anew."""

@@ -6,13 +6,13 @@ effect key is minted with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
 
-from gatepost.nodes import escalation, facts
-from gatepost.nodes.draft import SPENT, dispatched
+from gatepost.nodes import demand, escalation, facts
+from gatepost.nodes.draft import dispatched
 from gatepost.nodes.holding import Holding
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
@@ -21,6 +21,7 @@ from gatepost.state.approval import DECISION_TYPES, ApprovalRequest, Decision
 from gatepost.state.canonical import digest_of
 from gatepost.state.effect import fingerprint_of
 from gatepost.state.errors import InvalidValue
+from gatepost.state.fact import Material
 from gatepost.state.failure import Reaction
 from gatepost.state.ids import new_approval_id
 from gatepost.state.plan import Step
@@ -62,6 +63,9 @@ class Judging(Holding):
             if self._goes_on(record, step, before):
                 return
         tool = self.visit.tool(step.tool)
+        if why := demand.lacking(step, demand.demands_of(self.visit.workflow, step, tool), self.visit.board):
+            self._fail(record, Failure(kind="validation", message=why))
+            return
         args = self._arguments(record, step, tool)
         if args is None:
             return
@@ -92,9 +96,10 @@ class Judging(Holding):
         return False
 
     def _digest_of(self, step: Step, decision: Decision, before: Mapping[str, Any]) -> str | None:
-        """Of what was approved, or edited, as it is by now."""
-        if decision.args is None:
-            return self._digest(step, asked=before["args"])
+        """Of what was approved, or edited, as it is by now; None where the plan wants something else by now."""
+        as_asked = self._digest(step, asked=before["args"])
+        if decision.args is None or as_asked is None:
+            return as_asked
         tool = self.visit.tool(step.tool)
         return self.visit.digest(step, tool, decision.args, undo=tool.undo)
 
@@ -128,7 +133,7 @@ class Judging(Holding):
     ) -> None:
         now = self.visit.session.now.isoformat()
         key = self._key(record)
-        fingerprint = fingerprint_of(tool.name, args)
+        fingerprint, cost = fingerprint_of(tool.name, args), tool.cost_of(args)
         running = record.to(
             StepStatus.RUNNING,
             key=key,
@@ -137,16 +142,10 @@ class Judging(Holding):
             policies=judgement.policies,
             reason=reason,
             now=now,
-            spent=self._spend(tool.cost_of(args)),
+            spent=self._spend(cost),
         )
         self._note(running)
-        self.frontier[record.step] = dispatched(running, now)
-
-    def _spend(self, cost: int) -> int:
-        """Count a call that is dispatched: what the run has set out to spend with it."""
-        if cost:
-            self.counters[SPENT] = self.counters.get(SPENT, 0) + cost
-        return self.spent
+        self.frontier[record.step] = dispatched(running, now, cost=cost)
 
     def _ask(
         self,
@@ -164,9 +163,7 @@ class Judging(Holding):
         changes = tuple(
             {"fact": fact, **change}
             for fact, was in (before.get("facts") or {}).items()
-            for change in facts.weighed(
-                self.visit.tool(self.visit.board.step(fact).tool).material, was, known.get(fact)
-            )
+            for change in facts.weighed(self._weights(step, fact), was, known.get(fact))
         )[: facts.SHOWN_CHANGES]
         moved = [f"changed since it was asked: {'; '.join(map(facts.told, changes))}"] if changes else []
         request = ApprovalRequest(
@@ -192,6 +189,9 @@ class Judging(Holding):
             **self.visit.workflow.gate(step.id, tool).opened(session.now),
         )
         self._open(request, record.to(StepStatus.BLOCKED, approval=request.id, reason="; ".join(request.reasons)))
+
+    def _weights(self, step: Step, fact: str) -> Sequence[Material | None]:
+        return demand.materials(self.visit.board, self.visit.workflow, self.visit.tools, fact, of=step)
 
     def _open(self, request: ApprovalRequest, record: StepRecord) -> None:
         self._note(record)

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatepost.nodes.asking import Asking
+from gatepost.nodes.demand import completed
 from gatepost.nodes.lookalike import lookalike
 from gatepost.nodes.situation import Response, Situation
 from gatepost.nodes.tool import AnyTool, InvalidArguments
 from gatepost.nodes.visit import Visit
-from gatepost.nodes.workflow import next_plan, origin_of
+from gatepost.nodes.workflow import Workflow, next_plan, origin_of
 from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of
 from gatepost.state.channels import STATE_SCHEMA, RunState
@@ -58,7 +59,7 @@ async def _plan(state: RunState, visit: Visit) -> dict[str, Any]:
         if answer is None:
             return {"planning": None, "signals": [{"kind": "exhausted"}]}
         plan = plan_of(answer).model_copy(update={"version": version, "origin": origin_of(visit.workflow.strategy)})
-        fit(plan, visit.tools, visit.board)
+        plan = fitted(plan, visit.workflow, visit.tools, visit.board)
     except GatepostError as error:
         return _give_up(visit, str(error))
     except Exception as error:  # noqa: BLE001 (a strategy may raise anything; it becomes state)
@@ -82,13 +83,28 @@ def situation(state: RunState, visit: Visit) -> Situation:
     )
 
 
+def fitted(plan: Plan, workflow: Workflow, tools: Mapping[str, AnyTool], board: Board) -> Plan:
+    """A well-formed plan that fits, with what the workflow demands of its steps (`nodes.demand`).
+
+    Raises:
+        InvalidPlan: it does not fit, or does not meet a demand; with every reason.
+    """
+    plan, unmet = completed(plan, workflow, tools, board)
+    _refuse([*misfits(plan, tools, board), *unmet])
+    return plan
+
+
 def fit(plan: Plan, tools: Mapping[str, AnyTool], board: Board) -> None:
     """Check that a well-formed plan fits the tools and what already happened.
 
     Raises:
         InvalidPlan: with every reason.
     """
-    if wrong := misfits(plan, tools, board):
+    _refuse(misfits(plan, tools, board))
+
+
+def _refuse(wrong: list[str]) -> None:
+    if wrong:
         raise InvalidPlan(f"the plan does not fit this run: {'; '.join(wrong[:20])}. Correct it and plan again.")
 
 

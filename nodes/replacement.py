@@ -81,9 +81,10 @@ def stand_in(tool: AnyTool, given: Replacement) -> AnyTool:
                 f"effect='{tool.effect}': the gate would judge another action than in earnest. Replace it by a plain "
                 f"function, which takes over the declaration, or declare effect='{tool.effect}'."
             )
-        # The same people are asked in a test as in earnest, unless the test says whom.
-        same = given.name == tool.name and (given.gate is not None or tool.gate is None)
-        return given if same else dataclasses.replace(given, name=tool.name, gate=given.gate or tool.gate)
+        # The same people are asked in a test as in earnest, on the same facts, unless the test says otherwise.
+        gate, relies_on = given.gate or tool.gate, {**tool.relies_on, **given.relies_on}
+        same = (given.name, given.gate, given.relies_on) == (tool.name, gate, relies_on)
+        return given if same else dataclasses.replace(given, name=tool.name, gate=gate, relies_on=relies_on)
     if not callable(given):
         raise ToolMistake(f"the replacement of {tool.name!r} is a {type(given).__name__}. Give a function or a tool.")
     return dataclasses.replace(tool, function=given, takes_context=_takes_context(tool, given))

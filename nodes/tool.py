@@ -22,6 +22,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from gatepost.checkpointing.pool import Connection
 from gatepost.state.effect import EffectClass, OnDoubt
 from gatepost.state.errors import CallerMistake, InvalidValue
+from gatepost.state.fact import Fact
 from gatepost.state.failure import Reaction
 from gatepost.state.gate import Gate
 from gatepost.state.values import storable
@@ -147,6 +148,8 @@ class Tool(Generic[P, R]):
     """Of one call, in whole units of the deployment's choice; a text names the argument that holds it."""
     material: Callable[[Any, Any], bool] | Sequence[str] | Mapping[str, float] | None
     """Of a read: which differences between two readings matter to what relies on it; None: all."""
+    relies_on: Mapping[str, Fact]
+    """What its steps must rest on, whoever plans them: reads by the names of their tools."""
     description: str
     arguments: type[BaseModel]
     result: TypeAdapter[Any]

@@ -154,13 +154,14 @@ class Workflow:
         said = on_failure_of(self.on_failure, where=f"workflow {name!r}", tools=known)
         object.__setattr__(self, "on_failure", said)
         object.__setattr__(self, "gates", gates_of(self.gates, workflow=name, tools=known, steps=self._fixed_steps()))
+        declaration.check_demands(name, self.tools, self.gates)
 
     def gate(self, step: str | None, tool: AnyTool) -> Gate:
         """Who must answer for a step: as declared for it, else for its tool, else by the tool itself.
 
         What a step is called counts only where the plan is fixed: a model that plans must not choose its gate.
         """
-        own = self.gates.get(step) if step is not None and step in self._fixed_steps() else None
+        own = self.gates.get(step) if step is not None and step in self.gates and step in self._fixed_steps() else None
         return own or self.gates.get(tool.name) or tool.gate or Gate()
 
     def _fixed_steps(self) -> Mapping[str, str]:

@@ -118,6 +118,10 @@ class Board:
         ]
         return self.step(due[0]) if len(due) == 1 and not self._ready else None
 
+    def is_due(self, step: str) -> bool:
+        """Whether everything that a step of the plan needs is done with."""
+        return not self._unmet[step]
+
     def waiting_for(self, step: str) -> list[Step]:
         """The steps of the plan that need this one directly."""
         return [self.step(one) for one in self._dependents.get(step, ())]

@@ -7,13 +7,14 @@ nothing about whether a person is asked (that is the policy's), and silence is n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from pydantic import Field
 
 from gatepost.state.errors import CallerMistake, InvalidValue
+from gatepost.state.fact import Fact, facts_of
 from gatepost.state.record import Record
 from gatepost.state.values import storable_text
 
@@ -76,10 +77,19 @@ class Gate:
     those who were asked before may not any more. When the last has not answered, it is a no."""
     act_within: timedelta | None = None
     """How long a yes is good for; an action that would begin later is refused."""
+    relies_on: Mapping[str, Fact | timedelta] = field(default_factory=dict, hash=False)
+    """Reads, by the names of their tools, that what passes here must rest on, and how old they may be then; a plan
+    without them is completed, or refused. Whether a person is asked or not."""
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """What it must rest on."""
+        return cast("Mapping[str, Fact]", self.relies_on)
 
     def __post_init__(self) -> None:
         for name in ("roles", "escalate_to"):
             object.__setattr__(self, name, _roles(getattr(self, name), name))
+        object.__setattr__(self, "relies_on", facts_of(self.relies_on, where="Gate"))
         _check_quorum(self.quorum)
         for name in ("decide_within", "act_within"):
             _check_time(getattr(self, name), name)

@@ -138,7 +138,8 @@ STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = {
     StepStatus.SUCCEEDED: frozenset({StepStatus.COMPENSATING, StepStatus.PENDING, StepStatus.RUNNING}),
     StepStatus.FAILED: frozenset({StepStatus.READY, StepStatus.SKIPPED}),
     StepStatus.IN_DOUBT: frozenset({StepStatus.SUCCEEDED, StepStatus.FAILED}),
-    StepStatus.SKIPPED: frozenset(),
+    # A plan that dropped it may be followed by one that has it again.
+    StepStatus.SKIPPED: frozenset({StepStatus.PENDING}),
     StepStatus.CANCELLED: frozenset({StepStatus.PENDING}),
     StepStatus.COMPENSATING: frozenset({StepStatus.COMPENSATED, StepStatus.COMPENSATION_FAILED}),
     StepStatus.COMPENSATED: frozenset(),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gatepost.state.approval import ApprovalRequest, Decision
     from gatepost.state.artifact import Artifact
     from gatepost.state.checkpoints import Every
+    from gatepost.state.fact import Fact
     from gatepost.state.gate import Gate
     from gatepost.state.plan import Condition, Plan, Step
     from gatepost.state.recording import Recording
@@ -50,6 +51,7 @@ __all__ = [
     "EffectContext",
     "Ending",
     "Every",
+    "Fact",
     "Finding",
     "FixedPlan",
     "Fork",
@@ -107,6 +109,7 @@ _HOMES = {
     "state.approval": ("ApprovalRequest", "Decision"),
     "state.artifact": ("Artifact",),
     "state.checkpoints": ("Every",),
+    "state.fact": ("Fact",),
     "state.gate": ("Gate",),
     "state.plan": ("Condition", "Plan", "Step"),
     "state.recording": ("Recording",),

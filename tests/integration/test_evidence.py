@@ -8,9 +8,25 @@ from typing import Any
 
 import pytest
 from langgraph.types import Command
+from typer.testing import CliRunner
 
-from gatepost import Condition, EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, ref, tool
+from gatepost import (
+    Condition,
+    EffectContext,
+    Fact,
+    FixedPlan,
+    GatepostGraph,
+    Plan,
+    Policy,
+    Situation,
+    Step,
+    Workflow,
+    ref,
+    tool,
+)
+from gatepost.service.cli.app import app
 from gatepost.state.approval import decision_of
+from gatepost.state.errors import InvalidPlan
 
 CONFIG: Any = {"configurable": {"thread_id": "r1"}}
 
@@ -18,14 +34,16 @@ CONFIG: Any = {"configurable": {"thread_id": "r1"}}
 class Market:
     """A price that moves, a total made of it, and a purchase that relies on both."""
 
-    def __init__(self, build: Callable[..., GatepostGraph], *, signed: bool = False, **options: Any) -> None:
+    def __init__(
+        self, build: Callable[..., GatepostGraph], *, signed: bool = False, budget: int | None = None, **options: Any
+    ) -> None:
         self.price: Any = 100
         self.note = "quiet"
         self.reads = 0
         self.fails = 0
         self.bought: list[int] = []
 
-        @tool(effect="read", material={"/price": 2})
+        @tool(effect="read", material={"/price": 2}, cost=3)
         def quote() -> dict[str, Any]:
             self.reads += 1
             if self.fails:
@@ -37,7 +55,7 @@ class Market:
         def total(price: int) -> int:
             return price * 10
 
-        @tool(effect="write", on_doubt="retry")
+        @tool(effect="write", on_doubt="retry", cost=10)
         def buy(ctx: EffectContext, cents: int) -> str:
             self.bought.append(cents)
             return "bought"
@@ -59,7 +77,11 @@ class Market:
             ),
         )
         workflow = Workflow(
-            name="buy", goals=("buy",), strategy=FixedPlan(Plan(steps=steps)), tools=(quote, total, buy, sign)
+            name="buy",
+            goals=("buy",),
+            strategy=FixedPlan(Plan(steps=steps)),
+            tools=(quote, total, buy, sign),
+            budget=budget,
         )
         self.graph = build([workflow], **options)
 
@@ -81,13 +103,25 @@ def test_a_price_that_moved_in_three_days_reopens_the_approval_and_shows_both(
     asked = market.ask()
     assert asked.facts == {"quote": {"price": 100, "note": "quiet"}}
     gatepost_database.clock.shift(timedelta(days=3))
-    market.price = 120
+    market.price, market.note = 120, "noisy"
     result = market.answer(asked.approve(by="alice"))
     again = result["approval"]
     assert (result["status"], market.bought, market.reads) == ("blocked", [], 2)
     assert (again.supersedes, again.args) == (asked.id, {"cents": 1200})
-    assert again.changes == ({"fact": "quote", "at": "/price", "was": 100, "now": 120},)
+    assert again.changes == (
+        {"fact": "quote", "at": "/price", "was": 100, "now": 120},
+        {"fact": "quote", "at": "/note", "was": "quiet", "now": "noisy", "material": False},
+    )
     assert "quote/price 100 → 120" in again.describe()
+    shown = CliRunner().invoke(
+        app, ["approval", "show", again.id], env={"GATEPOST_DATABASE_URL": gatepost_database.url}
+    )
+    assert (
+        f"  what it relies on changed since it was asked ({asked.id}):\n"
+        "    fact         was    is     matters\n"
+        "    quote/price  100    120    yes\n"
+        "    quote/note   quiet  noisy  no\n"
+    ) in shown.stdout
     (old,) = lone_owner.rows("SELECT status::text FROM gatepost.approval WHERE approval_id = %s", asked.id)
     assert old["status"] == "void"
     result = market.answer(again.approve(by="alice"))
@@ -159,6 +193,40 @@ def test_facts_that_age_after_the_gate_let_the_step_go_are_read_again(
     assert result["approval"].supersedes == asked.id
 
 
+def test_every_reading_is_paid_for_and_a_call_that_was_not_made_is_not(
+    market: Market, gatepost_database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies between the dispatch and the call, the step is sent back, and everything happens after all."""
+    asked = market.ask()
+    assert market.graph.get_state(CONFIG).values["counters"]["spent"] == 3
+    market.graph.decide(decision_of(asked.approve(by="alice")))
+    for _ in market.graph.stream(None, CONFIG, interrupt_before=["executor"]):
+        pass
+    assert market.graph.get_state(CONFIG).values["counters"]["spent"] == 13
+    gatepost_database.clock.shift(timedelta(days=3))
+    market.price = 120
+    result = market.graph.invoke(None, CONFIG)
+    assert (result["counters"]["spent"], result["status"], market.reads) == (6, "blocked", 2)
+    result = market.answer(result["approval"].approve(by="alice"))
+    assert (result["counters"]["spent"], market.bought) == (16, [1200])
+    assert {step: record.get("spent") for step, record in result["steps"].items()} == {
+        "quote": 6, "total": 6, "buy": 16,
+    }  # fmt: skip
+
+
+def test_a_reading_for_which_the_run_has_no_budget_left_is_asked_about(
+    gatepost_graph: Callable[..., GatepostGraph], gatepost_database: Any
+) -> None:
+    market = Market(gatepost_graph, budget=5)
+    asked = market.ask()
+    gatepost_database.clock.shift(timedelta(days=3))
+    result = market.answer(asked.approve(by="alice"))
+    again = result["approval"]
+    assert (result["status"], again.step, again.impact[0]["cost"], market.reads) == ("blocked", "quote", 3, 1)
+    result = market.answer(again.approve(by="alice"))
+    assert (result["status"], market.reads, market.bought) == ("succeeded", 2, [1000])
+
+
 CHEAP = """
 @id("reads") permit (principal, action == Action::"run", resource) when { context.effect == "read" };
 @id("cheap") permit (principal, action == Action::"run", resource)
@@ -220,3 +288,74 @@ def test_a_step_that_its_facts_make_needless_is_left_out_and_the_run_ends(
     price[0] = 200
     result = graph.invoke(Command(resume=asked.approve(by="alice")), CONFIG)
     assert (result["status"], result["steps"]["buy"]["status"]) == ("succeeded", "skipped")
+
+
+class Careless:
+    """Plans like a model that has forgotten how old its facts may be, or what they are."""
+
+    def __init__(self, *steps: Step) -> None:
+        self._steps = steps
+
+    def plan(self, situation: Situation) -> Plan | None:
+        return Plan(steps=self._steps) if situation.plan is None else None
+
+
+class Stall:
+    """A purchase whose tool demands a fresh quote."""
+
+    def __init__(self, build: Callable[..., GatepostGraph], *steps: Step, fixed: bool = False) -> None:
+        self.price = 100
+        self.bought: list[int] = []
+
+        @tool(effect="read")
+        def quote() -> dict[str, Any]:
+            return {"price": self.price, "at": len(self.bought)}
+
+        @tool(effect="write", on_doubt="retry", relies_on={"quote": Fact(timedelta(days=1), material={"/price": 5})})
+        def buy(ctx: EffectContext, cents: int) -> str:
+            self.bought.append(cents)
+            return "bought"
+
+        strategy = FixedPlan(Plan(steps=steps)) if fixed else Careless(*steps)
+        self.graph = build([Workflow(name="w", goals=("buy",), strategy=strategy, tools=(quote, buy))])
+
+
+QUOTE = Step(id="q", tool="quote")
+BUY = Step(id="buy", tool="buy", args={"cents": ref("q", "/price")})
+
+
+@pytest.mark.parametrize(("price", "status", "bought"), [(106, "blocked", []), (105, "succeeded", [100])])
+def test_a_tool_demands_fresh_facts_of_whoever_plans(
+    gatepost_graph: Callable[..., GatepostGraph], gatepost_database: Any, price: int, status: str, bought: list[int]
+) -> None:
+    stall = Stall(gatepost_graph, QUOTE, BUY)
+    asked = stall.graph.invoke({"goal": "buy"}, CONFIG)["approval"]
+    assert asked.facts == {"q": {"price": 100, "at": 0}}
+    gatepost_database.clock.shift(timedelta(days=3))
+    stall.price = price
+    result = stall.graph.invoke(Command(resume=asked.approve(by="alice")), CONFIG)
+    assert (result["status"], stall.bought) == (status, bought)
+    assert result["plan"]["steps"][1]["relies_on"] == {"q": "P1D"}
+
+
+def test_a_plan_without_what_a_tool_demands_is_refused_with_the_way_out(
+    gatepost_graph: Callable[..., GatepostGraph],
+) -> None:
+    blind = Step(id="buy", tool="buy", args={"cents": 100})
+    result = Stall(gatepost_graph, blind).graph.invoke({"goal": "buy"}, CONFIG)
+    assert result["status"] == "failed"
+    assert "add a step that calls 'quote', and let 'buy' need it" in result["outcome"]["reason"]
+    with pytest.raises(InvalidPlan, match="add a step that calls 'quote'"):
+        Stall(gatepost_graph, blind, fixed=True)
+
+
+def test_a_demanded_reading_that_was_left_out_stops_the_step(gatepost_graph: Callable[..., GatepostGraph]) -> None:
+    never = Condition(ref="input#/missing", op="present")
+    stall = Stall(
+        gatepost_graph,
+        Step(id="q", tool="quote", when=never),
+        Step(id="buy", tool="buy", needs=("q",), args={"cents": 1}),
+    )
+    result = stall.graph.invoke({"goal": "buy"}, CONFIG)
+    assert (result["status"], result["approval"]) == ("failed", None)
+    assert "may only rest on a reading of 'quote', and step 'q' was skipped" in result["outcome"]["reason"]

@@ -27,7 +27,7 @@ from gatepost.testing import Database
 
 ALL = Policy('@id("all") permit (principal, action, resource);')
 CONFIG: Any = {"configurable": {"thread_id": "r"}}
-WRITE: Any = {"effect": "write", "on_doubt": "retry"}
+WRITE: Any = {"effect": "write", "on_doubt": "retry", "cost": "cents"}
 SOON = Retry(attempts=2, first=timedelta(milliseconds=1))
 
 
@@ -109,6 +109,7 @@ def test_what_was_judged_and_not_sent_is_judged_anew(bank: Bank) -> None:
     assert bank.sent == []
     result = bank.second(policy=ALL).invoke(None, CONFIG)
     assert (result["status"], [what for _, what in bank.sent]) == ("succeeded", ["5 EUR", "7 EUR"])
+    assert result["counters"]["spent"] == 12, "what was judged twice was called, and counts, once"
 
 
 def _decision(answer: dict[str, Any]) -> Any:

@@ -22,6 +22,7 @@ NAMES = [
     "EffectContext",
     "Ending",
     "Every",
+    "Fact",
     "Finding",
     "FixedPlan",
     "Fork",

@@ -39,7 +39,7 @@ TABLES = [
     pytest.param(EffectState, EFFECT_TRANSITIONS, id="effect"),
 ]
 FINALS = [
-    pytest.param({StepStatus.SKIPPED, StepStatus.COMPENSATED}, StepStatus, STEP_TRANSITIONS, id="step"),
+    pytest.param({StepStatus.COMPENSATED}, StepStatus, STEP_TRANSITIONS, id="step"),
     pytest.param(RUN_FINAL - RUN_RECOVERABLE, RunStatus, RUN_TRANSITIONS, id="run"),
     pytest.param({ApprovalStatus.EXPIRED, ApprovalStatus.VOID}, ApprovalStatus, APPROVAL_TRANSITIONS, id="approval"),
     pytest.param({EffectState.SUCCEEDED, EffectState.FAILED}, EffectState, EFFECT_TRANSITIONS, id="effect"),
