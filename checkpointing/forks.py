@@ -65,6 +65,12 @@ class Forks:
         async with self._pools.connection() as connection:
             return await (await connection.execute(query("fork.place"), params)).fetchall()
 
+    async def taken(self, run_id: str) -> bool:
+        """Whether an id belongs to a run or a thread, of whichever tenant."""
+        async with self._pools.connection() as connection:
+            row = await (await connection.execute(query("fork.taken"), {"run_id": run_id})).fetchone()
+        return bool(row and row["yes"])
+
     async def make(
         self,
         fork: Fork,
@@ -75,6 +81,7 @@ class Forks:
         plan: Plan | None,
         plan_version: int,
         changed: Sequence[StepRecord],
+        drafted: str,
         checkpoint_id: str,
         kept: timedelta | None,
     ) -> None:
@@ -88,7 +95,8 @@ class Forks:
             plan: the version that a change to the plan made, if one did.
             plan_version: in force.
             changed: steps that stand otherwise than in the parent.
-            checkpoint_id: of the state that was written under its id.
+            drafted: the thread in which its first state was written; it becomes the fork's.
+            checkpoint_id: of that state.
             kept: how long movers leave it to the caller; None: any mover, at once.
 
         Raises:
@@ -104,6 +112,8 @@ class Forks:
         async with self._pools.transaction() as connection:
             if not (await connection.execute(query("fork.run"), params)).rowcount:
                 raise RunExists(f"the id {fork.run_id!r} belongs to another run. Give the fork another one.")
+            for part in ("checkpoints", "blobs", "writes"):
+                await connection.execute(query(f"thread.rename_{part}"), {"source": drafted, "target": fork.run_id})
             for part in ("plans", "steps", "artifacts", "transition", "noted"):
                 await connection.execute(query(f"fork.copy_{part}"), params)
             if plan is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, cast, get_args
+from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateUpdate
@@ -55,6 +56,7 @@ def fork(
 
     Raises:
         UnknownRun: the tenant has no such run.
+        RunExists: `run_id` belongs to another run.
         CallerMistake: no state is kept there, or none that a run can go on from; a change that is none.
     """
     return graph.saver.bridge.run(
@@ -77,6 +79,8 @@ async def afork(
     who = who_acts(context)
     row = await graph.saver.runs.get(run, who.tenant)
     _checked(graph, row, effects)
+    if run_id is not None and await graph.saver.forks.taken(run_id_of(run_id)):
+        raise RunExists(f"the id {run_id!r} belongs to another run. Give the fork another one.")
     made = Fork(
         run_id=new_run_id() if run_id is None else run_id_of(run_id),
         parent=run,
@@ -91,20 +95,24 @@ async def afork(
     stands = _stands(board, channels)
     workflow = graph.equipment.catalog.named(row["workflow"])
     after = change(stands, made.changes, workflow=workflow, tools=graph.equipment.catalog.tools(workflow.name))
-    if await _taken(graph, made.run_id, who):
-        raise RunExists(f"the id {made.run_id!r} belongs to another run. Give the fork another one.")
-    checkpoint = await _write_state(graph, made, _state(channels, after, made.run_id))
-    await graph.saver.forks.make(
-        made,
-        actor=who.actor,
-        run_input=after.run_input,
-        fingerprint=digest_of(workflow.name, after.run_input, made.run_id),
-        plan=after.plan,
-        plan_version=after.plan_version,
-        changed=after.changed,
-        checkpoint_id=checkpoint,
-        kept=graph.saver.runs.lease.ttl if kept else None,
-    )
+    drafted = f"draft-{uuid4().hex}"
+    try:
+        checkpoint = await _write_state(graph, drafted, made.seq, _state(channels, after, made.run_id))
+        await graph.saver.forks.make(
+            made,
+            actor=who.actor,
+            run_input=after.run_input,
+            fingerprint=digest_of(workflow.name, after.run_input, made.run_id),
+            plan=after.plan,
+            plan_version=after.plan_version,
+            changed=after.changed,
+            drafted=drafted,
+            checkpoint_id=checkpoint,
+            kept=graph.saver.runs.lease.ttl if kept else None,
+        )
+    except BaseException:
+        await graph.saver.adelete_thread(drafted)
+        raise
     return made
 
 
@@ -188,14 +196,9 @@ def _state(channels: Mapping[str, Any], after: Changed, run_id: str) -> dict[str
     }
 
 
-async def _write_state(graph: GatepostGraph, made: Fork, state: dict[str, Any]) -> str:
-    """Write the first state of the fork; until its row is there, it is a thread like any other."""
-    config = cast("RunnableConfig", {**made.config, "metadata": {"seq": made.seq}})
+async def _write_state(graph: GatepostGraph, drafted: str, seq: int, state: dict[str, Any]) -> str:
+    """Write the first state of the fork down, under a name that nobody looks for: the fork's own may be another's."""
+    config = cast("RunnableConfig", {"configurable": {"thread_id": drafted}, "metadata": {"seq": seq}})
     update = StateUpdate(state, "planner", None)  # as after the planner: the gate comes next
     written = await super(GatepostGraph, graph).abulk_update_state(config, [[update]])
     return str(written["configurable"]["checkpoint_id"])
-
-
-async def _taken(graph: GatepostGraph, run_id: str, who: RunContext) -> bool:
-    del who  # of whichever tenant
-    return await graph.saver.aget_tuple({"configurable": {"thread_id": run_id, "checkpoint_ns": ""}}) is not None

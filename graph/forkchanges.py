@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from gatepost.nodes.planner import fitted
 from gatepost.nodes.tool import AnyTool
@@ -14,6 +14,7 @@ from gatepost.nodes.workflow import Workflow
 from gatepost.state.board import Board
 from gatepost.state.errors import CallerMistake
 from gatepost.state.plan import Plan, plan_of
+from gatepost.state.reference import references
 from gatepost.state.status import StepStatus
 from gatepost.state.step import StepRecord
 
@@ -46,9 +47,12 @@ def change(stands: Changed, changes: Mapping[str, Any], *, workflow: Workflow, t
         match path.split(".", 3):
             case ["input", name]:
                 run_input = workflow.checked_input({**stands.run_input, name: value})
+                if name not in run_input:
+                    has = ", ".join(run_input) or "no fields"
+                    raise CallerMistake(f"the input of workflow {workflow.name!r} has no {name!r}; it has {has}.")
                 stands = replace(stands, run_input=run_input)
             case ["steps", step, "args", name]:
-                stands = _argument(stands, step, name, value)
+                stands = _argument(stands, step, name, value, tools)
             case ["steps", step, "output", *rest]:
                 stands = _output(stands, step, _within(stands.board, step, rest, value), tools)
             case _:
@@ -58,7 +62,7 @@ def change(stands: Changed, changes: Mapping[str, Any], *, workflow: Workflow, t
     return stands
 
 
-def _argument(stands: Changed, step_id: str, name: str, value: Any) -> Changed:
+def _argument(stands: Changed, step_id: str, name: str, value: Any, tools: Mapping[str, AnyTool]) -> Changed:
     plan = stands.plan or stands.board.plan
     assert plan is not None
     if step_id not in plan.by_id:
@@ -68,6 +72,7 @@ def _argument(stands: Changed, step_id: str, name: str, value: Any) -> Changed:
             f"step {step_id!r} had run by then ({stands.board.status(step_id)}); other arguments would change what "
             "happened. Fork from before it."
         )
+    _taken(tools[plan.by_id[step_id].tool], name, value)
     steps = [
         step.model_copy(update={"args": {**step.args, name: value}}) if step.id == step_id else step
         for step in plan.steps
@@ -76,6 +81,18 @@ def _argument(stands: Changed, step_id: str, name: str, value: Any) -> Changed:
     version = stands.plan_version if stands.plan else stands.plan_version + 1
     changed = plan_of({**plain, "version": version, "reason": "changed in a fork"})
     return replace(stands, plan=changed.model_copy(update={"origin": "person"}), plan_version=version)
+
+
+def _taken(tool: AnyTool, name: str, value: Any) -> None:
+    """Check one argument by itself: the others may be references, which only the gate can resolve."""
+    try:
+        tool.arguments.model_validate({name: value})
+    except ValidationError as error:
+        wrong = [item["msg"] for item in error.errors() if item["loc"][:1] == (name,)]
+        if not wrong or (any(references(value)) and name in tool.arguments.model_fields):
+            return
+        takes = ", ".join(tool.arguments.model_fields) or "nothing"
+        raise CallerMistake(f"tool {tool.name!r}, which takes {takes}: {name}: {'; '.join(wrong)}.") from None
 
 
 def _output(stands: Changed, step_id: str, value: Any, tools: Mapping[str, AnyTool]) -> Changed:

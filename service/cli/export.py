@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
@@ -63,8 +63,8 @@ def export(
     else:
         with opened(context) as desk:
             found = desk.run(desk.checkpointer.runs.find(str(run_id), acting(None).tenant))
-            if html is not None:
-                _report(desk, found, html)
+            if html is not None and _saved(desk, html, partial(_report, desk, found)) is not None:
+                terminal.hint(f"saved {html}: one file, which loads nothing from elsewhere")
             if replayable:
                 if _saved(desk, out, partial(write_recording, desk, found)):
                     terminal.hint(f"saved {out}; replay it with: {desk.typed('replay', '--file', str(out))}")
@@ -86,8 +86,10 @@ def _saved(desk: Desk, out: Path | None, write: Callable[[IO[str] | None], Corou
             given = desk.run(write(file))
         unfinished.replace(out)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise CallerMistake(f"{out} cannot be written ({error.strerror}). Name another file.") from None
+    finally:
+        with suppress(OSError):  # where its folder cannot be looked into, there is nothing of ours in it
+            unfinished.unlink(missing_ok=True)
     return given
 
 
@@ -103,19 +105,16 @@ async def _write(desk: Desk, run: str, file: IO[str] | None) -> str:
     return found
 
 
-def _report(desk: Desk, run: str, path: Path) -> None:
+async def _report(desk: Desk, run: str, file: IO[str] | None) -> str:
+    """Write the page for people; the run's id."""
     try:
         from gatepost.service.report.page import report
     except ModuleNotFoundError as error:
         raise CallerMistake(
             f"the report needs {error.name}, which is not installed. Install it: pip install 'gatepost[service]'."
         ) from None
-    page = desk.run(report(desk.checkpointer, run, acting(None).tenant))
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise CallerMistake(f"{path} cannot be written ({error.strerror}). Name another file.") from None
-    terminal.hint(f"saved {path}: one file, which loads nothing from elsewhere")
+    (file or sys.stdout).write(await report(desk.checkpointer, run, acting(None).tenant))
+    return run
 
 
 def _verify(path: Path, expect: str | None) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from gatepost.service import terminal
+from gatepost.service.cli.changes import read_changes
 from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, Artifacts, As, Desk, RunId, acting, named, opened
 from gatepost.service.cli.exits import guarded
-from gatepost.service.cli.values import read_pairs
 
 if TYPE_CHECKING:
     from gatepost.checkpointing.forks import Effects, Fork
@@ -62,12 +63,24 @@ async def _forked(
     who = acting(name)
     row = await desk.checkpointer.runs.get(await desk.checkpointer.runs.find(prefix, who.tenant), who.tenant)
     desk.knows(row)
+    given, tools = await _schemas(desk, row) if changes else (None, {})
     return await afork(
         desk.graph,
         row["run_id"],
         at=at,
-        changes=read_pairs(changes),
+        changes=read_changes(changes, given=given, tools=tools),
         effects=cast("Effects", effects),
         run_id=new_id,
         context=who,
     )
+
+
+async def _schemas(desk: Desk, row: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """What the input takes, and what the arguments of each planned step take."""
+    catalog = desk.graph.equipment.catalog
+    workflow, tools = catalog.named(row["workflow"]), catalog.tools(row["workflow"])
+    given = workflow.input.model_json_schema() if workflow.input is not None else None
+    if not row["plan_version"]:
+        return given, {}
+    plan = await desk.checkpointer.history.plan(row["run_id"], row["plan_version"])
+    return given, {step.id: tools[step.tool].schema() for step in plan.steps if step.tool in tools}

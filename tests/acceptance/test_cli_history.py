@@ -77,6 +77,12 @@ def test_a_report_is_one_file(sold: Shell) -> None:
     said = sold.run("export", "r1", "--html", "r1.html")
     assert (said.code, said.out) == (0, "")
     assert "<!doctype html>" in (sold.folder / "r1.html").read_text()[:20]
+    assert [path.name for path in sold.folder.glob("*.part")] == []
+    (sold.folder / "taken.html.part").mkdir()  # nothing can be written there
+    (sold.folder / "taken.html").write_text("the old one")
+    failed = sold.run("export", "r1", "--html", "taken.html")
+    assert (failed.code, "cannot be written" in failed.err) == (Exit.USAGE, True)
+    assert (sold.folder / "taken.html").read_text() == "the old one"
 
 
 @pytest.mark.parametrize(

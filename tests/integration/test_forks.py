@@ -24,6 +24,7 @@ from gatepost import (
     replay,
     tool,
 )
+from gatepost.checkpointing.forks import Forks
 from gatepost.state.errors import CallerMistake, RunExists
 
 Build = Callable[..., GatepostGraph]
@@ -153,6 +154,8 @@ def test_outputs_can_be_said_and_are_checked(sold: Shop, owner: Owner) -> None:
         ({"steps.look.args.name": "eve"}, "had run by then"),
         ({"steps.nobody.args.name": "eve"}, "no step 'nobody'"),
         ({"steps.charge.args.cents": {"$ref": "nobody#/x"}}, "nobody"),
+        ({"steps.charge.args.cents": "many"}, "which takes customer, cents: cents: Input should be a valid integer"),
+        ({"steps.charge.args.tip": 1}, "which takes customer, cents: tip: Extra inputs"),
         ({"goal": "buy"}, "nothing that a fork can change"),
     ]
     for changes, said in refused:
@@ -236,3 +239,48 @@ def test_where_no_run_can_go_on_no_fork_begins(sold: Shop, owner: Owner) -> None
         fork(sold.graph, run, at=3, run_id=run)
     counts = owner.rows("SELECT count(*) AS n FROM gatepost.run WHERE parent_run_id = %s", run)
     assert counts[0]["n"] == 0
+
+
+def test_an_id_that_is_taken_is_left_alone_whatever_it_belongs_to(sold: Shop, owner: Owner) -> None:
+    from_stock = {"configurable": {"thread_id": f"{sold.name}-thread", "checkpoint_ns": ""}}
+    owner.change(
+        "INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, checkpoint) VALUES (%s, '', 'c', '{}')",
+        from_stock["configurable"]["thread_id"],
+    )
+    owner.change(
+        "INSERT INTO gatepost.run (run_id, tenant, root_run_id, requested_by, goal, workflow, graph_version, input, "
+        "fingerprint) SELECT %s, 'other', 'x', requested_by, goal, workflow, graph_version, input, fingerprint "
+        "FROM gatepost.run WHERE run_id = %s",
+        f"{sold.name}-queued",
+        sold.run(),
+    )
+    threads = owner.rows("SELECT count(*) AS n FROM checkpoints")
+    for taken in (sold.run(), f"{sold.name}-queued", f"{sold.name}-thread"):
+        before = _rows(owner, taken)
+        with pytest.raises(RunExists, match="belongs to another run"):
+            fork(sold.graph, sold.run(), at=3, run_id=taken)
+        assert _rows(owner, taken) == before
+    assert owner.rows("SELECT count(*) AS n FROM checkpoints") == threads
+
+
+def test_two_forks_of_one_id_are_one_fork_and_leave_nothing_else(
+    sold: Shop, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(*_: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(Forks, "taken", nobody)  # both looked before either had written
+    threads = owner.rows("SELECT count(DISTINCT thread_id) AS n FROM checkpoints")[0]["n"]
+    made = fork(sold.graph, sold.run(), at=3, run_id=f"{sold.name}-twin")
+    before = _rows(owner, made.run_id)
+    with pytest.raises(RunExists):
+        fork(sold.graph, sold.run(), at=4, run_id=made.run_id)
+    assert _rows(owner, made.run_id) == before
+    assert owner.rows("SELECT count(DISTINCT thread_id) AS n FROM checkpoints")[0]["n"] == threads + 1
+
+
+def test_an_input_that_the_workflow_does_not_have_is_refused(build: Build) -> None:
+    graph = build(made.WORKFLOWS, policy=made.ALL)
+    graph.invoke({"goal": "sell"}, {"configurable": {"thread_id": "typed-input"}})
+    with pytest.raises(CallerMistake, match="has no 'nobody'; it has customer, cents"):
+        fork(graph, "typed-input", at=3, changes={"input.nobody": 1})

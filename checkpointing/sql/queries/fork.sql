@@ -7,7 +7,13 @@ SELECT %(fork)s, p.tenant, %(fork)s, %(actor)s, p.goal, p.workflow, p.graph_vers
        gatepost.now() + %(kept)s::interval,
        CASE WHEN %(kept)s::interval IS NOT NULL THEN 'kept for the caller who forked it' END
 FROM gatepost.run p WHERE p.run_id = %(parent)s
+  AND NOT EXISTS (SELECT FROM checkpoints c WHERE c.thread_id = %(fork)s)
 ON CONFLICT (run_id) DO NOTHING;
+
+-- name: taken
+-- Whether an id is that of a run or of a thread.
+SELECT EXISTS (SELECT FROM gatepost.run WHERE run_id = %(run_id)s)
+    OR EXISTS (SELECT FROM checkpoints WHERE thread_id = %(run_id)s) AS yes;
 
 -- name: copy_plans
 -- Its plans so far.

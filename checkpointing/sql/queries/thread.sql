@@ -16,6 +16,18 @@ INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id,
 SELECT %(target)s, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob
 FROM checkpoint_writes WHERE thread_id = %(source)s;
 
+-- name: rename_checkpoints
+-- A thread gets another id: its checkpoints,
+UPDATE checkpoints SET thread_id = %(target)s WHERE thread_id = %(source)s;
+
+-- name: rename_blobs
+-- their values,
+UPDATE checkpoint_blobs SET thread_id = %(target)s WHERE thread_id = %(source)s;
+
+-- name: rename_writes
+-- and what its tasks have written.
+UPDATE checkpoint_writes SET thread_id = %(target)s WHERE thread_id = %(source)s;
+
 -- name: delete_writes_of_runs
 -- Writes that belong to checkpoints of these LangGraph run ids.
 DELETE FROM checkpoint_writes w USING checkpoints c
