@@ -54,6 +54,8 @@ class Admission:
     """Movers take the highest first."""
     kept: timedelta | None = None
     """How long movers leave it to the caller, who is about to move it; None: any mover, at once."""
+    traceparent: str | None = None
+    """The trace that it belongs to (W3C)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from gatepost.state.errors import LostRun
 from gatepost.state.plan import Plan
 from gatepost.state.status import RUN_TRANSITIONS, STEP_SETTLED, EffectState, RunStatus, advance
 from gatepost.state.step import Failure, StepRecord
+from gatepost.state.watch import Act
 
 SESSION_KEY = "__gatepost_session"
 """Where the doors put the session in `configurable`; keys that start with `__` reach no metadata."""
@@ -64,6 +65,9 @@ class RunRow:
     """Of a fork: the run that it was forked from."""
     fork_effects: str | None = None
     """Of a fork: `reuse`, `dry-run` or `fire`."""
+    created_at: datetime | None = None
+    traceparent: str | None = None
+    """The trace that it belongs to (W3C), where it was started by somebody who traces."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> RunRow:
@@ -117,6 +121,8 @@ class RunSession:
     lost: str | None = None
     """Why the lease is gone, once it is."""
     reason: str = ""
+    act: Act | None = None
+    """What watchers are told of this hold."""
     wake_at: datetime | None = None
     """When a run that is left waiting goes on; see `park`."""
     trouble: str | None = None

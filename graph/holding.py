@@ -7,8 +7,8 @@ what the run has staged is settled before the lease is let go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, cast
 
@@ -27,7 +27,8 @@ from gatepost.nodes.circumstances import facts_of
 from gatepost.nodes.visit import Equipment
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, UnknownVersion
-from gatepost.state.status import RunStatus
+from gatepost.state.status import RUN_FINAL, RunStatus
+from gatepost.state.watch import Act, carried, watched
 
 _OPERATOR = "operator"
 _BEFORE_THE_GATE = "planner"
@@ -58,6 +59,7 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
                 fingerprint=digest_of(workflow.name, run_input),
                 priority=priority,
                 kept=kept,
+                traceparent=carried(self.equipment.watchers, entry.run_id, who.tenant, workflow.name),
             )
         )
 
@@ -86,12 +88,13 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             return
         session.trail.policy = self.equipment.catalog.named(row["workflow"]).checkpoints
         try:
-            await self.saver.entries.note(session, facts_of(self.equipment, row["workflow"], who.tenant))
-            if session.instructed:
-                await self._instruct(entry, session)
-            yield session
-            if claimed is not None and session.seq == session.run.seq:
-                session.trouble = "it found nothing to do"
+            with _watched(self.equipment, session):
+                await self.saver.entries.note(session, facts_of(self.equipment, row["workflow"], who.tenant))
+                if session.instructed:
+                    await self._instruct(entry, session)
+                yield session
+                if claimed is not None and session.seq == session.run.seq:
+                    session.trouble = "it found nothing to do"
         except GraphDrained:
             raise
         except Exception as error:
@@ -134,6 +137,24 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             await self.saver.settle(session)
         finally:
             await held.__aexit__(None, None, None)
+
+
+@contextmanager
+def _watched(equipment: Equipment, session: RunSession) -> Iterator[None]:
+    """Tell whoever watches how long a run is held, and how it is left."""
+    act = Act("run", session.run, session.run.workflow, {"epoch": session.epoch, "actor": session.actor})
+    with watched(equipment.watchers, act, inside=False):
+        session.act = act if equipment.watchers else None
+        try:
+            yield
+        except (GraphDrained, GeneratorExit):
+            act.error = "drained"
+            raise
+        finally:
+            act.outcome = session.status.value
+            act.facts["transitions"] = session.seq - session.run.seq
+            if session.status in RUN_FINAL and session.run.created_at is not None:
+                act.facts["age_seconds"] = (session.now - session.run.created_at).total_seconds()
 
 
 def told(instructions: Sequence[Mapping[str, Any]]) -> StateUpdate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -17,6 +18,7 @@ from langgraph.runtime import RunControl
 
 from gatepost.checkpointing.answers import Recorded, request_in
 from gatepost.checkpointing.links import Link
+from gatepost.checkpointing.session import RunRow
 from gatepost.graph import door
 from gatepost.graph.clerk import GraphClerk
 from gatepost.graph.context import RunContext, who_acts
@@ -27,6 +29,7 @@ from gatepost.state.approval import Decision, decision_of
 from gatepost.state.errors import DoorClosed, InvalidValue
 from gatepost.state.ids import RunId
 from gatepost.state.status import RunStatus
+from gatepost.state.watch import Act, watched
 
 PRIORITIES = range(-32_768, 32_768)
 MOST_ASKED = 10_000
@@ -166,7 +169,28 @@ class MovingGraph(HoldingGraph):
                 )
         clerk = GraphClerk(self.equipment, tenant=who.tenant, workflow=workflow)
         kept = self.saver.runs.lease.ttl if going_on else None
+        if self.equipment.watchers and said:
+            return await self._decide_watched(said, who, clerk, kept, link)
         return await self.saver.approvals.decide_all(said, tenant=who.tenant, clerk=clerk, kept=kept, link=link)
+
+    async def _decide_watched(
+        self,
+        said: Sequence[Decision],
+        who: RunContext,
+        clerk: GraphClerk,
+        kept: timedelta | None,
+        link: Link | None,
+    ) -> Sequence[Recorded]:
+        row = await self.saver.approvals.get(said[0].approval, who.tenant)
+        run = RunRow.of(await self.saver.runs.get(row["run_id"], who.tenant))
+        facts: dict[str, Any] = {"approvals": [one.approval for one in said], "opened_at": row["opened_at"]}
+        act = Act("decision", run, row["request"]["tool"], facts)
+        with watched(self.equipment.watchers, act):
+            recorded = await self.saver.approvals.decide_all(said, tenant=who.tenant, clerk=clerk, kept=kept, link=link)
+            act.outcome = "repeated" if all(one.repeated for one in recorded) else said[0].type
+            facts["policies"] = recorded[0].request.policies
+            facts["wait_seconds"] = max(0.0, (recorded[0].at - row["opened_at"]).total_seconds())
+        return recorded
 
     def decide(self, decision: Decision, **options: Any) -> Recorded:
         """As `adecide`, for sync callers."""

@@ -27,6 +27,7 @@ from gatepost.state.effect import OnDoubt
 from gatepost.state.errors import LostRun
 from gatepost.state.status import EffectState
 from gatepost.state.step import Failure
+from gatepost.state.watch import Act, current, watched
 
 LONGEST_PAUSE_SECONDS = 60.0
 """Whatever takes longer is not waited for here, under the run's lease: the run is parked, and nobody holds it."""
@@ -93,7 +94,7 @@ class Attempts:
                 return known
         while True:
             self._visit.session.check()
-            failure, certain, outcome = await self._attempt()
+            failure, certain, outcome = await self._watched_attempt()
             await self._provider.answered(failure)
             if failure is None:
                 return outcome
@@ -126,6 +127,17 @@ class Attempts:
     @property
     def _ends_at(self) -> datetime | None:
         return None if self._tool.step_timeout is None else self._begun + self._tool.step_timeout
+
+    async def _watched_attempt(self) -> tuple[Failure | None, bool, Outcome]:
+        if not (watchers := self._visit.equipment.watchers):
+            return await self._attempt()
+        facts = {"attempt": self._number, "key": self._context.idempotency_key, "effect": self._tool.effect}
+        act = Act("call", self._visit.session.run, self._tool.name, {**facts, "args": self._args}, parent=current())
+        with watched(watchers, act):
+            failure, certain, outcome = await self._attempt()
+            act.outcome, act.facts["result"] = outcome.state.value, outcome.result
+            act.error = failure.kind if failure else ""
+        return failure, certain, outcome
 
     async def _attempt(self) -> tuple[Failure | None, bool, Outcome]:
         self._made = self._number

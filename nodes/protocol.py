@@ -20,6 +20,7 @@ from gatepost.nodes.visit import Visit
 from gatepost.state.effect import EffectClass
 from gatepost.state.status import EffectState
 from gatepost.state.step import Failure
+from gatepost.state.watch import Act, current, watched
 
 
 async def carry_out(
@@ -46,6 +47,24 @@ async def carry_out(
     """
     if visit.equipment.stand_in is not None:
         return await visit.equipment.stand_in.carried_out(visit, tool, intent)
+    facts = {"step": intent.step, "key": intent.key, "effect": tool.effect, "approval": intent.approval}
+    act = Act("step", visit.session.run, intent.step, facts, parent=visit.session.act)
+    with watched(visit.equipment.watchers, act):
+        outcome = await _carry_out(visit, tool, args, context=context, intent=intent, attempts=attempts)
+        act.outcome = act.outcome or ("parked" if outcome.wake_at is not None else outcome.state.value)
+        act.error = outcome.failure.kind if outcome.failure else ""
+        return outcome
+
+
+async def _carry_out(
+    visit: Visit,
+    tool: AnyTool,
+    args: Mapping[str, JsonValue],
+    *,
+    context: EffectContext,
+    intent: Intent,
+    attempts: int,
+) -> Outcome:
     if (ended := await in_a_fork(visit, tool, intent)) is not None:
         return ended
     call = Attempts(visit, tool, args, context=context, attempts=attempts)
@@ -56,9 +75,9 @@ async def carry_out(
         return closed
     entry = await visit.equipment.ledger.intend(visit.session, intent)
     if entry.fingerprint != intent.fingerprint:
-        return _refused(entry)
+        return _told("conflict", _refused(entry))
     if entry.state is not EffectState.INTENDED:
-        return recorded(tool, entry)
+        return _told("replayed", recorded(tool, entry))
     outcome = await call.run(entry)
     return outcome if outcome.wake_at is not None else _book(visit, entry, outcome)
 
@@ -79,6 +98,13 @@ async def refuse(visit: Visit, key: str | None, why: str) -> Outcome:
         return _book(visit, entry, failed(Failure(kind="policy_denied", message=f"{why}. No attempt did anything.")))
     message = f"{why}, but an earlier attempt was cut off after it was announced (key {entry.key})"
     return _book(visit, entry, unknown(Failure(kind="in_doubt", message=message)))
+
+
+def _told(how: str, outcome: Outcome) -> Outcome:
+    """The outcome of a step for which nothing was called, and why."""
+    if (act := current()) is not None:
+        act.outcome = how
+    return outcome
 
 
 def _refused(entry: Entry) -> Outcome:

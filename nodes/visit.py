@@ -27,6 +27,7 @@ from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of
 from gatepost.state.failure import FailureKind, Reaction
 from gatepost.state.plan import Step
+from gatepost.state.watch import Watcher
 
 
 class StandIn(Protocol):
@@ -56,6 +57,8 @@ class Equipment:
     """In a replay: what answers in place of the world. Nothing is called then."""
     facts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """By workflow and tenant: what `nodes.circumstances` has worked out."""
+    watchers: list[Watcher] = field(default_factory=list)
+    """Who is told what happens: metrics, traces. A replay has none."""
 
 
 @dataclass(frozen=True, slots=True)

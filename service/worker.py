@@ -24,6 +24,7 @@ from gatepost.graph.moving import Moved
 from gatepost.graph.recovery import recover_given_up
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.state.status import RunStatus
+from gatepost.state.watch import claimed
 
 Emit = Callable[[str], None]
 Until = Literal["stopped", "idle", "one"]
@@ -140,6 +141,7 @@ class Worker:
         return left if left is not None and left > timedelta() else self._terms.sweep
 
     def _start(self, row: Mapping[str, Any]) -> None:
+        claimed(self._graph.equipment.watchers, row)
         control = RunControl()
         self._alone = is_suspect(row)
         task = asyncio.create_task(self._move_alone(row, control) if self._alone else self._move(row, control))

@@ -826,11 +826,13 @@ CREATE TABLE gatepost.run (
     parent_run_id text,
     parent_seq bigint,
     fork_effects text,
+    traceparent text,
     CONSTRAINT run_final_is_finished CHECK (((status = ANY (ARRAY['succeeded'::gatepost.run_status, 'rejected'::gatepost.run_status, 'failed'::gatepost.run_status, 'compensated'::gatepost.run_status, 'cancelled'::gatepost.run_status])) = (finished_at IS NOT NULL))),
     CONSTRAINT run_fork_effects_check CHECK ((fork_effects = ANY (ARRAY['reuse'::text, 'dry-run'::text, 'fire'::text]))),
     CONSTRAINT run_fork_has_parent CHECK ((((parent_run_id IS NULL) = (parent_seq IS NULL)) AND ((parent_run_id IS NULL) = (fork_effects IS NULL)))),
     CONSTRAINT run_ordered_check CHECK ((ordered = ANY (ARRAY['cancel'::text, 'hold'::text, 'instruct'::text]))),
-    CONSTRAINT run_owned_has_lease CHECK (((owner IS NULL) = (lease_expires_at IS NULL)))
+    CONSTRAINT run_owned_has_lease CHECK (((owner IS NULL) = (lease_expires_at IS NULL))),
+    CONSTRAINT run_traceparent_check CHECK ((length(traceparent) <= 100))
 );
 
 COMMENT ON COLUMN gatepost.run.setbacks IS 'attempts in a row that died or failed at transition setback_seq; void once seq is another';
@@ -844,6 +846,8 @@ COMMENT ON COLUMN gatepost.run.parent_run_id IS 'the run that this one was forke
 COMMENT ON COLUMN gatepost.run.parent_seq IS 'the transition of it whose state this one starts from';
 
 COMMENT ON COLUMN gatepost.run.fork_effects IS 'reuse and dry-run: nothing is called; fire: effects are made anew, each under an approval of its own';
+
+COMMENT ON COLUMN gatepost.run.traceparent IS 'W3C trace context of whoever started it; null where nobody traced then';
 
 CREATE VIEW gatepost.next_mover WITH (security_invoker='true') AS
  WITH moment AS MATERIALIZED (

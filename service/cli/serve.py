@@ -16,6 +16,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import Desk, Options, acting, named, opened
 from gatepost.service.cli.exits import guarded
+from gatepost.service.cli.measure import MetricsHost, MetricsPort, measured
 from gatepost.state.errors import CallerMistake
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def serve(
             help="The address people type, when a proxy is between.",
         ),
     ] = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
     with_worker: Annotated[bool, typer.Option("--with-worker", help="Move runs as well, in this process.")] = False,
     concurrency: Concurrency = 4,
 ) -> None:
@@ -56,7 +59,8 @@ def serve(
 
     Example: gatepost serve --port 8650 --public-url https://gatepost.example
     """
-    _serving(context, host, port, public_url, concurrency if with_worker else None)
+    scraped = None if metrics_port is None else (metrics_host, metrics_port)
+    _serving(context, host, port, public_url, concurrency if with_worker else None, scraped=scraped)
 
 
 @guarded
@@ -78,6 +82,7 @@ def _serving(
     concurrency: int | None,
     *,
     name: str | None = None,
+    scraped: tuple[str, int] | None = None,
 ) -> None:
     """Serve; in dev, to `name`."""
     try:
@@ -108,7 +113,8 @@ def _serving(
             terminal.note(
                 f"Listening on {host} without TLS: keys travel readable. Put a TLS proxy before it (--public-url)."
             )
-        asyncio.run(_until_stopped(house, served(house, listening, manner), name))
+        serving = measured(desk.graph, lambda: served(house, listening, manner), scraped, slots=concurrency or 0)
+        asyncio.run(_until_stopped(house, serving, name))
     terminal.hint("Everything is left as it is; unfinished runs go on with the next worker.")
 
 

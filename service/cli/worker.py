@@ -13,6 +13,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import Desk, Options
 from gatepost.service.cli.exits import Exit, guarded
+from gatepost.service.cli.measure import MetricsHost, MetricsPort, measured
 from gatepost.service.cli.values import read_duration
 from gatepost.state.errors import CallerMistake
 
@@ -37,6 +38,8 @@ def work(
     lease: Annotated[
         str, typer.Option(metavar="TIME", help="How long a run stays with a worker that has died.")
     ] = "10s",
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
     patience: Annotated[
         int,
         typer.Option(min=1, help="Attempts in a row that may die or fail at one transition before a run is parked."),
@@ -66,12 +69,13 @@ def work(
         options.database, lease=held, max_connections=concurrency + SPARE_CONNECTIONS
     ) as checkpointer:
         checkpointer.runs.patience = patience
-        cut = asyncio.run(_work(checkpointer, options, terms))
+        scraped = None if metrics_port is None else (metrics_host, metrics_port)
+        cut = asyncio.run(_work(checkpointer, options, terms, scraped))
     if cut:
         raise typer.Exit(Exit.INTERRUPTED)
 
 
-async def _work(checkpointer: Checkpointer, options: Options, terms: Terms) -> bool:
+async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scraped: tuple[str, int] | None) -> bool:
     """Work; whether it was told to leave at once."""
     from gatepost.service.worker import Worker
 
@@ -100,7 +104,7 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms) -> b
         loop.add_signal_handler(given, leave, given)
     log.line(f"[worker] {worker.name} moves {known}, {terms.concurrency} at once")
     try:
-        await worker.work()
+        await measured(graph, worker.work, scraped, slots=terms.concurrency)
     finally:
         await checkpointer.pools.close()
     return len(told) > 1

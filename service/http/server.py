@@ -41,7 +41,7 @@ class Manner:
     """Called when it serves."""
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int, *, option: str = "--port") -> socket.socket:
     """A socket that listens.
 
     Raises:
@@ -52,9 +52,9 @@ def bound(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=False)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise CallerMistake(f"port {port} is in use. Choose another: --port {port + 1}, or 0 for any.") from None
+            raise CallerMistake(f"port {port} is in use. Choose another: {option} {port + 1}, or 0 for any.") from None
         raise CallerMistake(
-            f"{host}:{port} cannot be listened on ({error.strerror}). Correct --host or --port."
+            f"{host}:{port} cannot be listened on ({error.strerror}). Correct the host or {option}."
         ) from None
     # What it accepts takes this over. asyncio sets it only where a socket says that it is TCP, which this one does
     # not; without it each event of a stream waits for the acknowledgement of the one before: 40 ms.

@@ -50,7 +50,7 @@ SELECT run_id, gatepost.strand(run_id, setbacks, NULL) FROM hopeless;
 -- whose transition two attempts in a row have ended, comes first and alone: if it ends its owner, it ends nobody else.
 -- Limits (so many at once of a tenant, a queue, a provider) have their place in the WHERE of `suspect` and `free`.
 WITH suspect AS MATERIALIZED (
-    SELECT run_id FROM gatepost.run
+    SELECT run_id, owner AS left_by, updated_at AS left_at FROM gatepost.run
     WHERE status IN ('queued', 'running') AND setbacks > 0
       AND setback_seq = seq AND setbacks + CASE WHEN owner IS NULL THEN 0 ELSE 1 END >= %(suspect)s
       AND (owner IS NULL OR lease_expires_at <= (SELECT gatepost.now()))
@@ -61,7 +61,7 @@ WITH suspect AS MATERIALIZED (
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 ), free AS MATERIALIZED (
-    SELECT run_id FROM gatepost.run
+    SELECT run_id, owner AS left_by, updated_at AS left_at FROM gatepost.run
     WHERE NOT EXISTS (SELECT FROM suspect) AND status IN ('queued', 'running')
       AND (setback_seq <> seq OR setbacks + CASE WHEN owner IS NULL THEN 0 ELSE 1 END < %(suspect)s)
       AND (owner IS NULL OR lease_expires_at <= (SELECT gatepost.now()))
@@ -78,9 +78,9 @@ UPDATE gatepost.run r SET
     setback_seq = seq,
     setbacks = CASE WHEN setback_seq = seq THEN setbacks ELSE 0 END + CASE WHEN owner IS NULL THEN 0 ELSE 1 END,
     trouble = CASE WHEN owner IS NULL AND setback_seq = seq THEN trouble END
-FROM (SELECT run_id FROM suspect UNION ALL SELECT run_id FROM free) AS chosen
+FROM (SELECT * FROM suspect UNION ALL SELECT * FROM free) AS chosen
 WHERE r.run_id = chosen.run_id
-RETURNING r.*, gatepost.now() AS now,
+RETURNING r.*, gatepost.now() AS now, chosen.left_by, chosen.left_at,
           EXISTS (SELECT FROM gatepost.intervention i
                   WHERE i.run_id = r.run_id AND i.data IS NOT NULL AND i.taken_seq IS NULL) AS instructed;
 

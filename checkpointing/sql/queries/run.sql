@@ -1,10 +1,10 @@
 -- name: admit
 -- Write the run before anything is promised; a second one with the same id changes nothing.
 INSERT INTO gatepost.run (run_id, tenant, root_run_id, requested_by, goal, workflow, graph_version, input, fingerprint,
-    priority, wake_at, wake_reason)
+    priority, wake_at, wake_reason, traceparent)
 VALUES (%(run_id)s, %(tenant)s, %(run_id)s, %(requested_by)s, %(goal)s, %(workflow)s, %(graph_version)s,
         %(input)s, %(fingerprint)s, %(priority)s, gatepost.now() + %(kept)s::interval,
-        CASE WHEN %(kept)s::interval IS NOT NULL THEN 'kept for the caller who started it' END)
+        CASE WHEN %(kept)s::interval IS NOT NULL THEN 'kept for the caller who started it' END, %(traceparent)s)
 ON CONFLICT (run_id) DO NOTHING;
 
 -- name: get
