@@ -73,6 +73,7 @@ def work(
 
 async def _work(checkpointer: Checkpointer, options: Options, terms: Terms) -> bool:
     """Work; whether it was told to leave at once."""
+    from gatepost.service.notices.herald import Herald
     from gatepost.service.worker import Worker
 
     graph = Desk(checkpointer, options).graph
@@ -82,7 +83,8 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms) -> b
             "no workflow is known here, so there is nothing to move. Name one: --workflows MODULE:ATTRIBUTE."
         )
     log = _Log()
-    worker = Worker(graph, terms=terms, say=log.line)
+    herald = Herald.hired(checkpointer.pools, options.notices, say=log.line, sweep=terms.sweep)
+    worker = Worker(graph, terms=terms, say=log.line, herald=herald)
     log.broken = worker.drain
     told: list[signal.Signals] = []
 
@@ -98,7 +100,9 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms) -> b
     loop = asyncio.get_running_loop()
     for given in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(given, leave, given)
-    log.line(f"[worker] {worker.name} moves {known}, {terms.concurrency} at once")
+    log.line(
+        f"[worker] {worker.name} moves {known}, {terms.concurrency} at once{', and sends notices' if herald else ''}"
+    )
     try:
         await worker.work()
     finally:
