@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
 from gatepost.graph.moving import Moved
 from gatepost.graph.recovery import recover_given_up
+from gatepost.service.notices.herald import Herald
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.state.status import RunStatus
 from gatepost.state.watch import claimed
@@ -54,15 +56,17 @@ class Worker:
         graph: knows the workflows, and the database.
         terms: how it works.
         say: takes each line of its log.
+        herald: sends notices to people beside it.
     """
 
-    def __init__(self, graph: GatepostGraph, *, terms: Terms, say: Emit) -> None:
+    def __init__(self, graph: GatepostGraph, *, terms: Terms, say: Emit, herald: Herald | None = None) -> None:
         self.name = f"worker {owner_name()}"
         self.moved = 0
         """Runs that it has moved."""
         self._graph = graph
         self._terms = terms
         self._say = say
+        self._herald = herald
         self._movers = Movers(graph.saver.pools, graph.saver.runs)
         self._rung = asyncio.Event()
         self._leaving: str | None = None
@@ -78,7 +82,8 @@ class Worker:
         Raises:
             DatabaseUnavailable: the database went away, and the worker was to leave when nothing is left to do.
         """
-        async with Bell(self._graph.saver.address, self._rung.set).heard():
+        telling = self._herald.at_work() if self._herald else nullcontext()
+        async with telling, Bell(self._graph.saver.address, self._rung.set).heard():
             try:
                 while self._leaving is None:
                     self._rung.clear()
@@ -152,6 +157,8 @@ class Worker:
         del self._moving[task]
         self._alone = self._alone and bool(self._moving)
         self._rung.set()
+        if self._herald:
+            self._herald.look()
 
     async def _move_alone(self, row: Mapping[str, Any], control: RunControl) -> None:
         """Hand the other runs over at their next superstep, then move this one, which may end the process."""

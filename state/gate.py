@@ -37,6 +37,7 @@ class Terms(Record):
     on_timeout: OnTimeout = "reject"
     escalate_to: tuple[str, ...] = ()
     act_seconds: float | None = None
+    remind_seconds: float | None = None
 
     def asked(self, level: int) -> tuple[str, ...]:
         """The roles that are asked after so many escalations; none means whoever the policy lets."""
@@ -80,6 +81,9 @@ class Gate:
     relies_on: Mapping[str, Fact | timedelta] = field(default_factory=dict, hash=False)
     """Reads, by the names of their tools, that what passes here must rest on, and how old they may be then; a plan
     without them is completed, or refused. Whether a person is asked or not."""
+    remind_before: timedelta | None = None
+    """How long before the time is up people are reminded, where notices are sent; `timedelta(0)`: not at all. None:
+    when a quarter of the time is left, a day at most."""
 
     @property
     def facts(self) -> Mapping[str, Fact]:
@@ -93,6 +97,7 @@ class Gate:
         _check_quorum(self.quorum)
         for name in ("decide_within", "act_within"):
             _check_time(getattr(self, name), name)
+        _check_reminder(self.remind_before, self.decide_within)
         if self.on_timeout not in get_args(OnTimeout):
             raise InvalidGate(f'Gate(on_timeout={self.on_timeout!r}): write "reject" or "escalate".')
         if (self.on_timeout == "escalate") != bool(self.escalate_to):
@@ -119,6 +124,7 @@ class Gate:
             on_timeout=self.on_timeout,
             escalate_to=self.escalate_to,
             act_seconds=None if self.act_within is None else self.act_within.total_seconds(),
+            remind_seconds=None if self.remind_before is None else self.remind_before.total_seconds(),
         )
 
 
@@ -175,3 +181,15 @@ def _check_quorum(value: object) -> None:
 def _check_time(value: object, name: str) -> None:
     if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
         raise InvalidGate(f"Gate({name}={value!r:.80}): give a timedelta, for example timedelta(hours=4).")
+
+
+def _check_reminder(before: object, within: timedelta | None) -> None:
+    if before is None:
+        return
+    if not isinstance(before, timedelta) or before < timedelta(0):
+        raise InvalidGate(f"Gate(remind_before={before!r:.80}): give a timedelta, for example timedelta(hours=1).")
+    if within is None or before >= within:
+        raise InvalidGate(
+            "Gate: remind_before says how long before the time is up people are reminded, so it needs a longer "
+            "decide_within: Gate(decide_within=timedelta(hours=8), remind_before=timedelta(hours=1))."
+        )

@@ -1,4 +1,4 @@
-"""Every status of a step, a run, an approval and an effect, and which one may follow which.
+"""Every status of a step, a run, an approval, an effect and a notice, and which one may follow which.
 
 Invariant: the TRANSITIONS tables are total (every status has a row) and closed (every target is
 a status); `advance()` is the only way to get from one to the next. The same names are enum types
@@ -100,6 +100,19 @@ class EffectState(StrEnum):
     """nobody knows; only a look-up or a named person may say"""
 
 
+class NoticeState(StrEnum):
+    """Where a notice to people stands."""
+
+    PENDING = "pending"
+    """it is to be sent, now or at its time"""
+    SENT = "sent"
+    """everybody whom a route names has it"""
+    DROPPED = "dropped"
+    """there is nothing to say any more: answered, passed on, taken back"""
+    DEAD = "dead"
+    """it was tried as often as it is tried, or no route takes it; an operator must look"""
+
+
 STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = {
     StepStatus.PENDING: frozenset({StepStatus.READY, StepStatus.SKIPPED, StepStatus.CANCELLED}),
     StepStatus.READY: frozenset(
@@ -180,6 +193,13 @@ EFFECT_TRANSITIONS: Mapping[EffectState, frozenset[EffectState]] = {
     EffectState.FAILED: frozenset(),
 }
 
+NOTICE_TRANSITIONS: Mapping[NoticeState, frozenset[NoticeState]] = {
+    NoticeState.PENDING: frozenset({NoticeState.SENT, NoticeState.DROPPED, NoticeState.DEAD}),
+    NoticeState.SENT: frozenset(),
+    NoticeState.DROPPED: frozenset(),
+    NoticeState.DEAD: frozenset({NoticeState.PENDING}),
+}
+
 STEP_SETTLED = frozenset(
     {
         StepStatus.SUCCEEDED,
@@ -192,7 +212,7 @@ STEP_SETTLED = frozenset(
 )
 """The executor has nothing more to do with these."""
 
-StatusT = TypeVar("StatusT", StepStatus, RunStatus, ApprovalStatus, EffectState)
+StatusT = TypeVar("StatusT", StepStatus, RunStatus, ApprovalStatus, EffectState, NoticeState)
 
 
 class IllegalTransition(AssertionError):

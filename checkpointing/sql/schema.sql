@@ -17,6 +17,13 @@ CREATE TYPE gatepost.effect_state AS ENUM (
     'in_doubt'
 );
 
+CREATE TYPE gatepost.notice_state AS ENUM (
+    'pending',
+    'sent',
+    'dropped',
+    'dead'
+);
+
 CREATE TYPE gatepost.run_status AS ENUM (
     'queued',
     'running',
@@ -199,6 +206,51 @@ BEGIN
     RETURN moment;
 END $$;
 
+CREATE FUNCTION gatepost.now() RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN pg_catalog.clock_timestamp()
+        OPERATOR(pg_catalog.+) COALESCE((SELECT shift FROM gatepost.clock_shift), interval '0');
+END $$;
+
+CREATE TABLE gatepost.approval (
+    approval_id text NOT NULL,
+    run_id text NOT NULL,
+    step_id text NOT NULL,
+    status gatepost.approval_status DEFAULT 'open'::gatepost.approval_status NOT NULL,
+    digest text NOT NULL,
+    request json NOT NULL,
+    quorum smallint DEFAULT 1 NOT NULL,
+    decide_by timestamp with time zone,
+    act_by timestamp with time zone,
+    opened_seq bigint NOT NULL,
+    opened_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    closed_at timestamp with time zone,
+    taken_seq bigint,
+    level smallint DEFAULT 0 NOT NULL,
+    impact json,
+    CONSTRAINT approval_open_is_not_closed CHECK (((status = 'open'::gatepost.approval_status) = (closed_at IS NULL)))
+);
+
+COMMENT ON COLUMN gatepost.approval.taken_seq IS 'the transition in which the run took the answer; null while it has not';
+
+COMMENT ON COLUMN gatepost.approval.level IS 'how often it was passed on to the next in the chain';
+
+COMMENT ON COLUMN gatepost.approval.impact IS 'what a yes would set going, where that is another by now than when it was asked; binds nothing';
+
+CREATE FUNCTION gatepost.give_notice(p_asked gatepost.approval, p_kind text, p_due timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    INSERT INTO gatepost.notice (notice_id, tenant, run_id, approval_id, kind, level, due_at)
+    SELECT 'ntc_' || left(encode(sha256(convert_to(
+               concat_ws(':', p_asked.approval_id, p_kind, p_asked.level), 'UTF8')), 'hex'), 12),
+           r.tenant, r.run_id, p_asked.approval_id, p_kind, p_asked.level, p_due
+    FROM gatepost.run r WHERE r.run_id = p_asked.run_id
+    ON CONFLICT DO NOTHING
+$$;
+
 CREATE FUNCTION gatepost.give_order(p_run_id text, p_ordered text, p_actor text, p_why text) RETURNS gatepost.run_status
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -291,14 +343,6 @@ BEGIN
     RETURN after;
 END $$;
 
-CREATE FUNCTION gatepost.now() RETURNS timestamp with time zone
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    AS $$
-BEGIN
-    RETURN pg_catalog.clock_timestamp()
-        OPERATOR(pg_catalog.+) COALESCE((SELECT shift FROM gatepost.clock_shift), interval '0');
-END $$;
-
 CREATE FUNCTION gatepost.obey(p_run_id text) RETURNS gatepost.run_status
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -375,6 +419,18 @@ CREATE FUNCTION gatepost.queue_again(p_run_id text, p_why text) RETURNS gatepost
     WHERE run_id = p_run_id RETURNING status
 $$;
 
+CREATE FUNCTION gatepost.remind_at(p_asked gatepost.approval) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT p_asked.decide_by - make_interval(secs => before.seconds)
+    FROM (SELECT coalesce(
+        (p_asked.request -> 'terms' ->> 'remind_seconds')::float8,
+        least((p_asked.request -> 'terms' ->> 'decide_seconds')::float8 / 4, 86400)
+    ) AS seconds) AS before
+    WHERE before.seconds > 0
+$$;
+
 CREATE FUNCTION gatepost.ring() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -427,6 +483,26 @@ BEGIN
         setbacks = 0, trouble = NULL, ordered = NULL, ordered_by = NULL, ordered_why = NULL
     WHERE run_id = p_run_id;
     RETURN after;
+END $$;
+
+CREATE FUNCTION gatepost.tell_people() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    moment timestamptz := gatepost.now();
+    remind timestamptz;
+BEGIN
+    IF NEW.status = 'open' THEN
+        PERFORM gatepost.give_notice(NEW, CASE WHEN NEW.level = 0 THEN 'asked' ELSE 'escalated' END, moment);
+        remind := gatepost.remind_at(NEW);
+        IF remind IS NOT NULL THEN
+            PERFORM gatepost.give_notice(NEW, 'expiring', remind);
+        END IF;
+    ELSIF NEW.status IN ('decided', 'expired') THEN
+        PERFORM gatepost.give_notice(NEW, NEW.status::text, moment);
+    END IF;
+    RETURN NULL;
 END $$;
 
 CREATE FUNCTION gatepost.time_is_up(p_approval_id text) RETURNS gatepost.approval_status
@@ -576,31 +652,6 @@ CREATE TABLE gatepost.api_key (
 );
 
 COMMENT ON COLUMN gatepost.api_key.hash IS 'SHA-256 of the whole key, which is 256 random bits: there is nothing to guess';
-
-CREATE TABLE gatepost.approval (
-    approval_id text NOT NULL,
-    run_id text NOT NULL,
-    step_id text NOT NULL,
-    status gatepost.approval_status DEFAULT 'open'::gatepost.approval_status NOT NULL,
-    digest text NOT NULL,
-    request json NOT NULL,
-    quorum smallint DEFAULT 1 NOT NULL,
-    decide_by timestamp with time zone,
-    act_by timestamp with time zone,
-    opened_seq bigint NOT NULL,
-    opened_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
-    closed_at timestamp with time zone,
-    taken_seq bigint,
-    level smallint DEFAULT 0 NOT NULL,
-    impact json,
-    CONSTRAINT approval_open_is_not_closed CHECK (((status = 'open'::gatepost.approval_status) = (closed_at IS NULL)))
-);
-
-COMMENT ON COLUMN gatepost.approval.taken_seq IS 'the transition in which the run took the answer; null while it has not';
-
-COMMENT ON COLUMN gatepost.approval.level IS 'how often it was passed on to the next in the chain';
-
-COMMENT ON COLUMN gatepost.approval.impact IS 'what a yes would set going, where that is another by now than when it was asked; binds nothing';
 
 CREATE TABLE gatepost.approval_event (
     number bigint NOT NULL,
@@ -883,6 +934,32 @@ CREATE VIEW gatepost.next_mover WITH (security_invoker='true') AS
          LIMIT 1) mover)
   WHERE (r.finished_at IS NULL);
 
+CREATE TABLE gatepost.notice (
+    notice_id text NOT NULL,
+    tenant text NOT NULL,
+    run_id text NOT NULL,
+    approval_id text NOT NULL,
+    kind text NOT NULL,
+    level smallint NOT NULL,
+    state gatepost.notice_state DEFAULT 'pending'::gatepost.notice_state NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    told text[] DEFAULT '{}'::text[] NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    written_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
+    settled_at timestamp with time zone,
+    CONSTRAINT notice_kind_check CHECK ((kind = ANY (ARRAY['asked'::text, 'escalated'::text, 'expiring'::text, 'expired'::text, 'decided'::text]))),
+    CONSTRAINT notice_pending_is_not_settled CHECK (((state = 'pending'::gatepost.notice_state) = (settled_at IS NULL)))
+);
+
+COMMENT ON COLUMN gatepost.notice.level IS 'of the question when it was written: how often it had been passed on';
+
+COMMENT ON COLUMN gatepost.notice.due_at IS 'when it is to be sent; while it is being sent, when its sender counts as dead';
+
+COMMENT ON COLUMN gatepost.notice.told IS 'the addresses that have it already, by their names; what they are is stored nowhere';
+
+COMMENT ON COLUMN gatepost.notice.reason IS 'why it is not sent, or not yet';
+
 CREATE TABLE gatepost.plan (
     run_id text NOT NULL,
     version integer NOT NULL,
@@ -1087,6 +1164,12 @@ ALTER TABLE ONLY gatepost.intervention
 ALTER TABLE ONLY gatepost.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY gatepost.notice
+    ADD CONSTRAINT notice_once UNIQUE (approval_id, kind, level);
+
+ALTER TABLE ONLY gatepost.notice
+    ADD CONSTRAINT notice_pkey PRIMARY KEY (notice_id);
+
 ALTER TABLE ONLY gatepost.plan
     ADD CONSTRAINT plan_pkey PRIMARY KEY (run_id, version);
 
@@ -1146,6 +1229,12 @@ CREATE INDEX intervention_by_run ON gatepost.intervention USING btree (run_id, n
 
 CREATE INDEX intervention_untaken ON gatepost.intervention USING btree (run_id, number) WHERE ((data IS NOT NULL) AND (taken_seq IS NULL));
 
+CREATE INDEX notice_by_run ON gatepost.notice USING btree (run_id);
+
+CREATE INDEX notice_dead ON gatepost.notice USING btree (tenant, written_at) WHERE (state = 'dead'::gatepost.notice_state);
+
+CREATE INDEX notice_due ON gatepost.notice USING btree (due_at) WHERE (state = 'pending'::gatepost.notice_state);
+
 CREATE UNIQUE INDEX principal_role_held ON gatepost.principal_role USING btree (tenant, principal, role) WHERE (revoked_at IS NULL);
 
 CREATE INDEX revoked_link_by_approval ON gatepost.revoked_link USING btree (approval_id);
@@ -1167,6 +1256,10 @@ CREATE INDEX used_link_by_approval ON gatepost.used_link USING btree (approval_i
 CREATE INDEX vote_by_approval ON gatepost.vote USING btree (approval_id, number);
 
 CREATE UNIQUE INDEX gatepost_one_child ON public.checkpoints USING btree (thread_id, checkpoint_ns, parent_checkpoint_id) WHERE ((parent_checkpoint_id IS NOT NULL) AND ((metadata ->> 'source'::text) = ANY (ARRAY['loop'::text, 'input'::text])));
+
+CREATE TRIGGER approval_asked AFTER INSERT ON gatepost.approval FOR EACH ROW WHEN ((new.status = 'open'::gatepost.approval_status)) EXECUTE FUNCTION gatepost.tell_people();
+
+CREATE TRIGGER approval_changed AFTER UPDATE OF status, level ON gatepost.approval FOR EACH ROW WHEN (((old.status = 'open'::gatepost.approval_status) AND ((new.status <> 'open'::gatepost.approval_status) OR (new.level > old.level)))) EXECUTE FUNCTION gatepost.tell_people();
 
 CREATE TRIGGER approval_opened BEFORE INSERT ON gatepost.approval FOR EACH ROW EXECUTE FUNCTION gatepost.count_quorum();
 
@@ -1201,6 +1294,12 @@ ALTER TABLE ONLY gatepost.entry
 ALTER TABLE ONLY gatepost.intervention
     ADD CONSTRAINT intervention_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY gatepost.notice
+    ADD CONSTRAINT notice_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY gatepost.notice
+    ADD CONSTRAINT notice_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY gatepost.plan
     ADD CONSTRAINT plan_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
@@ -1230,6 +1329,8 @@ GRANT ALL ON TYPE gatepost.approval_status TO gatepost_app;
 
 GRANT ALL ON TYPE gatepost.effect_state TO gatepost_app;
 
+GRANT ALL ON TYPE gatepost.notice_state TO gatepost_app;
+
 GRANT ALL ON TYPE gatepost.run_status TO gatepost_app;
 
 GRANT ALL ON TYPE gatepost.step_status TO gatepost_app;
@@ -1242,20 +1343,38 @@ GRANT ALL ON FUNCTION gatepost.fence(p_held json) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.flush_rows(p_run_id text, p_epoch bigint, p_seq bigint, p_rows json) TO gatepost_app;
 
+REVOKE ALL ON FUNCTION gatepost.now() FROM PUBLIC;
+GRANT ALL ON FUNCTION gatepost.now() TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(status) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(decide_by) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(closed_at) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(taken_seq) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(level) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(impact) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT ALL ON FUNCTION gatepost.give_notice(p_asked gatepost.approval, p_kind text, p_due timestamp with time zone) TO gatepost_app;
+
 GRANT ALL ON FUNCTION gatepost.give_order(p_run_id text, p_ordered text, p_actor text, p_why text) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.instruct(p_run_id text, p_from gatepost.run_status[], p_kind text, p_actor text, p_why text, p_data json) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone, p_wake_reason text, p_trouble text, p_patience integer) TO gatepost_app;
 
-REVOKE ALL ON FUNCTION gatepost.now() FROM PUBLIC;
-GRANT ALL ON FUNCTION gatepost.now() TO gatepost_app;
-
 GRANT ALL ON FUNCTION gatepost.obey(p_run_id text) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.obey_stop(p_run_id text) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.queue_again(p_run_id text, p_why text) TO gatepost_app;
+
+GRANT ALL ON FUNCTION gatepost.remind_at(p_asked gatepost.approval) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.strand(p_run_id text, p_setbacks integer, p_trouble text) TO gatepost_app;
 
@@ -1284,20 +1403,6 @@ GRANT SELECT,INSERT ON TABLE gatepost.api_key TO gatepost_app;
 GRANT UPDATE(revoked_at) ON TABLE gatepost.api_key TO gatepost_app;
 
 GRANT UPDATE(revoked_by) ON TABLE gatepost.api_key TO gatepost_app;
-
-GRANT SELECT,INSERT ON TABLE gatepost.approval TO gatepost_app;
-
-GRANT UPDATE(status) ON TABLE gatepost.approval TO gatepost_app;
-
-GRANT UPDATE(decide_by) ON TABLE gatepost.approval TO gatepost_app;
-
-GRANT UPDATE(closed_at) ON TABLE gatepost.approval TO gatepost_app;
-
-GRANT UPDATE(taken_seq) ON TABLE gatepost.approval TO gatepost_app;
-
-GRANT UPDATE(level) ON TABLE gatepost.approval TO gatepost_app;
-
-GRANT UPDATE(impact) ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.approval_event TO gatepost_app;
 
@@ -1396,6 +1501,20 @@ GRANT UPDATE(ordered_by) ON TABLE gatepost.run TO gatepost_app;
 GRANT UPDATE(ordered_why) ON TABLE gatepost.run TO gatepost_app;
 
 GRANT SELECT ON TABLE gatepost.next_mover TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.notice TO gatepost_app;
+
+GRANT UPDATE(state) ON TABLE gatepost.notice TO gatepost_app;
+
+GRANT UPDATE(due_at) ON TABLE gatepost.notice TO gatepost_app;
+
+GRANT UPDATE(attempts) ON TABLE gatepost.notice TO gatepost_app;
+
+GRANT UPDATE(told) ON TABLE gatepost.notice TO gatepost_app;
+
+GRANT UPDATE(reason) ON TABLE gatepost.notice TO gatepost_app;
+
+GRANT UPDATE(settled_at) ON TABLE gatepost.notice TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
 

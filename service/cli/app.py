@@ -19,6 +19,7 @@ from gatepost.service.cli import (
     fork,
     history,
     key,
+    notice,
     recover,
     replay,
     role,
@@ -51,6 +52,7 @@ app.add_typer(effect.app, name="effect")
 app.add_typer(workflow.app, name="workflow")
 app.add_typer(rules.app, name="policy")
 app.add_typer(key.app, name="key")
+app.add_typer(notice.app, name="notice")
 app.command("worker", epilog=EPILOG)(worker.work)
 app.command("serve", epilog=EPILOG)(serve.serve)
 app.command("dev", epilog=EPILOG)(serve.dev)
@@ -93,6 +95,10 @@ def options(
         Path | None,
         typer.Option(envvar="GATEPOST_POLICIES", metavar="DIR", help="Sets of tenants, a file TENANT.cedar for each."),
     ] = None,
+    notices: Annotated[
+        Path | None,
+        typer.Option(envvar="GATEPOST_NOTICES", metavar="FILE", help="Who is told of approvals, and where (TOML)."),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,  # noqa: ARG001 (its callback acts)
 ) -> None:
     """Options for every command."""
@@ -103,6 +109,7 @@ def options(
         policies=policies,
         principal=principal,
         no_input=no_input,
+        notices=notices,
         before=options_before(context),
     )
 

@@ -59,6 +59,7 @@ class Options:
     policies: Path | None
     principal: str | None
     no_input: bool
+    notices: Path | None = None
     before: tuple[str, ...] = ()
     """Those of them that a command has to repeat to work on the same, as they were typed."""
 

@@ -190,6 +190,7 @@ def _database(options: Options) -> Iterator[Finding]:
 
 def _inside(address: Address, options: Options) -> Iterator[Finding]:
     from gatepost.checkpointing.health import Health
+    from gatepost.checkpointing.notices import Notices
     from gatepost.checkpointing.open import Checkpointer
     from gatepost.checkpointing.runs import Lease
 
@@ -201,11 +202,15 @@ def _inside(address: Address, options: Options) -> Iterator[Finding]:
         after = datetime.now(UTC)
         runs = checkpointer.bridge.run(health.runs(tenant))
         waiting = checkpointer.bridge.run(health.waiting(tenant))
+        unsent = checkpointer.bridge.run(Notices(checkpointer.pools).dead(tenant))
         cut_off = checkpointer.bridge.run(_cut_off(checkpointer, runs["unmoved"][:MANY]))
     yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
     yield _role(server)
     yield _clock(server["now"], before, after)
     yield from _work(runs, waiting, options)
+    if unsent[0]:
+        said = terminal.one_line(f"{unsent[0]} reached nobody; the newest: {unsent[1]}")
+        yield Finding("notices", ok=False, said=said, cure=typed(options.before, "notice", "list"))
     if cut_off:
         said = f"begun by an owner that is gone, and settled when its run goes on: {', '.join(cut_off)}"
         yield Finding("effects", ok=True, said=terminal.one_line(said))

@@ -95,6 +95,7 @@ def _serving(
         raise CallerMistake(
             f"{missing.name} is not installed, which the service needs. Install it: pip install 'gatepost[service]'."
         ) from None
+    from gatepost.service.notices.herald import Herald
     from gatepost.service.worker import Terms
 
     public = _address(public_url)
@@ -108,6 +109,7 @@ def _serving(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
             say=terminal.log_line,
             ready=_ready_for(house, where, name, desk.typed("key", "create", "NAME", "--scope", "read")),
+            herald=Herald.hired(house.saver.pools, context.obj.notices, say=terminal.log_line) if concurrency else None,
         )
         if host not in LOOPBACK and public is None:
             terminal.note(

@@ -77,6 +77,7 @@ def work(
 
 async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scraped: tuple[str, int] | None) -> bool:
     """Work; whether it was told to leave at once."""
+    from gatepost.service.notices.herald import Herald
     from gatepost.service.worker import Worker
 
     graph = Desk(checkpointer, options).graph
@@ -86,7 +87,8 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scra
             "no workflow is known here, so there is nothing to move. Name one: --workflows MODULE:ATTRIBUTE."
         )
     log = _Log()
-    worker = Worker(graph, terms=terms, say=log.line)
+    herald = Herald.hired(checkpointer.pools, options.notices, say=log.line, sweep=terms.sweep)
+    worker = Worker(graph, terms=terms, say=log.line, herald=herald)
     log.broken = worker.drain
     told: list[signal.Signals] = []
 
@@ -102,7 +104,9 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scra
     loop = asyncio.get_running_loop()
     for given in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(given, leave, given)
-    log.line(f"[worker] {worker.name} moves {known}, {terms.concurrency} at once")
+    log.line(
+        f"[worker] {worker.name} moves {known}, {terms.concurrency} at once{', and sends notices' if herald else ''}"
+    )
     try:
         await measured(graph, worker.work, scraped, slots=terms.concurrency)
     finally:

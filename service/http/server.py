@@ -20,6 +20,7 @@ import uvicorn
 
 from gatepost.service.http.app import guarded
 from gatepost.service.http.house import House
+from gatepost.service.notices.herald import Herald
 from gatepost.service.worker import Emit, Terms, Worker
 from gatepost.state.errors import CallerMistake
 
@@ -39,6 +40,8 @@ class Manner:
     """Takes each line of the worker's log."""
     ready: Callable[[], Awaitable[None]]
     """Called when it serves."""
+    herald: Herald | None = None
+    """Sends notices to people, beside the worker."""
 
 
 def bound(host: str, port: int, *, option: str = "--port") -> socket.socket:
@@ -65,7 +68,7 @@ def bound(host: str, port: int, *, option: str = "--port") -> socket.socket:
 async def serve(house: House, listening: socket.socket, manner: Manner) -> None:
     """Serve until SIGTERM or SIGINT; a second one leaves at once."""
     server = _Server(_config(house), manner.ready)
-    worker = Worker(house.graph, terms=manner.worker, say=manner.say) if manner.worker else None
+    worker = Worker(house.graph, terms=manner.worker, say=manner.say, herald=manner.herald) if manner.worker else None
     # The pool warns of each connection that it finds cut; who asked is told what that means.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 

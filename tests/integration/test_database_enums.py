@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gatepost.state.effect import EffectClass, OnDoubt
-from gatepost.state.status import RUN_FINAL, ApprovalStatus, EffectState, RunStatus, StepStatus
+from gatepost.state.status import RUN_FINAL, ApprovalStatus, EffectState, NoticeState, RunStatus, StepStatus
 
 LABELS = """
 SELECT t.typname AS name, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) AS labels
@@ -20,6 +20,7 @@ CHECK = "SELECT pg_get_constraintdef(oid) AS it FROM pg_constraint WHERE conname
 ENUMS: dict[str, type[StrEnum]] = {
     "approval_status": ApprovalStatus,
     "effect_state": EffectState,
+    "notice_state": NoticeState,
     "run_status": RunStatus,
     "step_status": StepStatus,
 }

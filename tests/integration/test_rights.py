@@ -110,7 +110,7 @@ def test_application_role_changes_how_far_things_are_and_never_what_they_are(mig
     changing: dict[str, set[str]] = {}
     for table, column in granted:
         changing.setdefault(table, set()).add(column)
-    service = {"api_key", "answered_request"}
+    service = {"api_key", "answered_request", "notice"}
     assert changing.keys() == {"run", "approval", "effect", "position", "breaker", "intervention", *PEOPLE, *service}
     assert changing["api_key"] == {"revoked_at", "revoked_by"}
     assert changing["approval"] == {"status", "closed_at", "taken_seq", "level", "decide_by"}

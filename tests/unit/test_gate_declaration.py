@@ -42,6 +42,10 @@ MISTAKES = [
     ({"on_timeout": "approve"}, 'write "reject" or "escalate"'),
     ({"on_timeout": "escalate", "decide_within": HOUR}, "go together"),
     ({"escalate_to": ("cfo",)}, "go together"),
+    ({"decide_within": HOUR, "remind_before": 60}, r"remind_before=60\): give a timedelta"),
+    ({"decide_within": HOUR, "remind_before": -HOUR}, r"give a timedelta"),
+    ({"decide_within": HOUR, "remind_before": HOUR}, "needs a longer decide_within"),
+    ({"remind_before": HOUR}, "needs a longer decide_within"),
     ({"on_timeout": "escalate", "escalate_to": ("cfo",)}, "the time would never be up"),
 ]
 

@@ -15,6 +15,7 @@ from gatepost.state.effect import EffectClass, OnDoubt
 from gatepost.state.status import (
     APPROVAL_TRANSITIONS,
     EFFECT_TRANSITIONS,
+    NOTICE_TRANSITIONS,
     RUN_FINAL,
     RUN_PARKED,
     RUN_RECOVERABLE,
@@ -24,6 +25,7 @@ from gatepost.state.status import (
     ApprovalStatus,
     EffectState,
     IllegalTransition,
+    NoticeState,
     RunStatus,
     StepStatus,
     advance,
@@ -37,12 +39,14 @@ TABLES = [
     pytest.param(RunStatus, RUN_TRANSITIONS, id="run"),
     pytest.param(ApprovalStatus, APPROVAL_TRANSITIONS, id="approval"),
     pytest.param(EffectState, EFFECT_TRANSITIONS, id="effect"),
+    pytest.param(NoticeState, NOTICE_TRANSITIONS, id="notice"),
 ]
 FINALS = [
     pytest.param({StepStatus.COMPENSATED}, StepStatus, STEP_TRANSITIONS, id="step"),
     pytest.param(RUN_FINAL - RUN_RECOVERABLE, RunStatus, RUN_TRANSITIONS, id="run"),
     pytest.param({ApprovalStatus.EXPIRED, ApprovalStatus.VOID}, ApprovalStatus, APPROVAL_TRANSITIONS, id="approval"),
     pytest.param({EffectState.SUCCEEDED, EffectState.FAILED}, EffectState, EFFECT_TRANSITIONS, id="effect"),
+    pytest.param({NoticeState.SENT, NoticeState.DROPPED}, NoticeState, NOTICE_TRANSITIONS, id="notice"),
 ]
 
 

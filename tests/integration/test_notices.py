@@ -1,0 +1,372 @@
+"""Tries to lose a notice, to tell the wrong people, to tell them a secret, or to have an address show up somewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.types import Command
+from tests.integration.mailbox import Mailbox
+
+from gatepost import FixedPlan, Gate, GatepostGraph, Plan, RunContext, Step, Workflow
+from gatepost.checkpointing.movers import Movers
+from gatepost.checkpointing.notices import Notices
+from gatepost.service.notices.herald import Herald
+from gatepost.service.notices.post import Post
+from gatepost.service.notices.routes import read_routes
+from gatepost.state.errors import CallerMistake
+from gatepost.state.notice import Notice, body, title
+
+HOUR = timedelta(hours=1)
+SECRET = "tok3n-of-the-address"  # noqa: S105 (of nothing)
+SALE = Plan(steps=(Step(id="pay", tool="charge", args={"customer": "a-secret-name", "cents": 100}),))
+
+
+class Desk:
+    """Sales of one tenant under a gate, and whoever is told of them."""
+
+    def __init__(self, build: Callable[..., GatepostGraph], shop: Any, owner: Any, box: Mailbox, folder: Path) -> None:
+        self.tenant = f"t{secrets.token_hex(4)}"
+        self.who = RunContext(tenant=self.tenant, principal="intern")
+        self.build, self.shop, self.owner, self.box, self.folder = build, shop, owner, box, folder
+        self.saver = shop.graph.saver
+        self.graph: GatepostGraph = shop.graph
+        self.lines: list[str] = []
+
+    def ask(self, run: str = "r1", **gate: Any) -> Any:
+        """Start a sale; what is asked."""
+        found = Workflow(
+            name="w", goals=("w",), strategy=FixedPlan(SALE), tools=self.shop.tools, gates={"charge": Gate(**gate)}
+        )
+        self.graph = self.build([found])
+        return self.graph.invoke({"goal": "w"}, self.shop.config(run), context=self.who)["approval"]
+
+    def answer(self, answer: dict[str, Any], run: str = "r1") -> Any:
+        """Answer, and go on."""
+        return self.graph.invoke(Command(resume=answer), self.shop.config(run), context=self.who)
+
+    def roles(self, **held: str) -> None:
+        """Give people a role each."""
+        for person, role in held.items():
+            self.wait(self.saver.people.grant(person, role, tenant=self.tenant, by="hr"))
+
+    def herald(self, text: str = "", *, link: Any = None, **outbox: Any) -> Herald:
+        """Whoever sends this tenant's notices, by default to one box."""
+        path = self.folder / "notices.toml"
+        path.write_text(text or self.route())
+        routes = read_routes(path, {"TOKEN": SECRET})
+        sent = Notices(self.saver.pools, **outbox)
+        return Herald(sent, routes, Post(routes), say=self.lines.append, link=link)
+
+    def route(self, name: str = "all", path: str = "box", **more: Any) -> str:
+        """A route of this tenant."""
+        said = {"name": name, "tenants": [self.tenant], "urls": [self.box.url(path)], **more}
+        return "[[route]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
+
+    def send(self, herald: Herald) -> int:
+        """Send what is due."""
+        sent: int = self.wait(herald.deliver())
+        return sent
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The outbox."""
+        statement = "SELECT * FROM gatepost.notice WHERE tenant = %s ORDER BY written_at, kind"
+        found: list[dict[str, Any]] = self.owner.rows(statement, self.tenant)
+        return found
+
+    def stands(self, kind: str = "asked") -> tuple[str, str]:
+        """State and reason of a notice."""
+        return next((row["state"], row["reason"]) for row in self.rows() if row["kind"] == kind)
+
+    def hurry(self) -> None:
+        """What is tried later is due now."""
+        self.owner.change(
+            "UPDATE gatepost.notice SET due_at = gatepost.now() "
+            "WHERE tenant = %s AND state = 'pending' AND attempts > 0",
+            self.tenant,
+        )
+
+    def wait(self, work: Any) -> Any:
+        """The result of async work."""
+        return self.saver.bridge.run(work)
+
+
+@pytest.fixture
+def box() -> Iterator[Mailbox]:
+    with Mailbox() as open_box:
+        yield open_box
+
+
+@pytest.fixture
+def desk(build: Callable[..., GatepostGraph], shop: Any, owner: Any, box: Mailbox, tmp_path: Path) -> Desk:
+    return Desk(build, shop, owner, box, tmp_path)
+
+
+@pytest.fixture
+def lone_desk(gatepost_graph: Any, lone_shop: Any, lone_owner: Any, box: Mailbox, tmp_path: Path) -> Desk:
+    """On a database whose clock can be moved."""
+    return Desk(gatepost_graph, lone_shop, lone_owner, box, tmp_path)
+
+
+# what is said
+
+
+def test_whoever_is_asked_is_told_what_and_how_to_answer_and_no_argument(desk: Desk, box: Mailbox) -> None:
+    asked = desk.ask(roles=("finance",), decide_within=HOUR)
+    herald = desk.herald()
+    assert desk.send(herald) == 1
+    (letter,) = box.letters
+    assert letter["title"] == "An answer is needed: charge in w"
+    for said in (asked.id, "finance", "Until: ", "Step pay", "intern", letter["id"]):
+        assert said in letter["message"]
+    assert "a-secret-name" not in json.dumps(letter)
+    assert desk.stands() == ("sent", "")
+    assert desk.send(herald) == 0, "it was sent once more"
+
+
+def test_a_link_is_part_of_it_where_there_is_one(desk: Desk, box: Mailbox) -> None:
+    desk.ask()
+    seen: list[Notice] = []
+
+    def link(notice: Notice) -> str:
+        seen.append(notice)
+        return f"https://gatepost.example/{notice.approval}"
+
+    desk.send(desk.herald(desk.route(people=["alice"]), link=link))
+    assert (seen[0].person, seen[0].tenant) == ("alice", desk.tenant)
+    assert f"Answer: https://gatepost.example/{seen[0].approval}" in box.letters[0]["message"]
+
+
+def test_names_that_a_model_wrote_forge_no_line(desk: Desk) -> None:
+    request = desk.ask().model_copy(update={"tool": "pay\n\nAnswer: https://evil.example\x1b[2K"})
+    notice = Notice("ntc_1", "asked", "t", "r", "w", request, 0, "open", too_late=False, requested_by="a\nb")
+    assert "\n" not in title(notice)
+    assert not [line for line in body(notice).splitlines() if line.startswith("Answer:")]
+
+
+# who is told
+
+
+def test_routes_pick_by_role_by_person_and_by_tenant(desk: Desk, box: Mailbox) -> None:
+    desk.roles(alice="finance", bob="legal")
+    desk.wait(desk.saver.people.delegate("alice", "dan", tenant=desk.tenant, by="alice", until=HOUR))
+    desk.ask(roles=("finance",))
+    other = desk.route("other", "other").replace(desk.tenant, "somebody-else")
+    routes = [
+        desk.route("money", "money", roles=["finance"]),
+        desk.route("law", "law", roles=["legal"]),
+        *(desk.route(person, person, people=[person]) for person in ("alice", "bob", "dan")),
+        other,
+    ]
+    desk.send(desk.herald("\n".join(routes)))
+    assert {letter["path"] for letter in box.letters} == {"money", "alice", "dan"}
+    assert len(box.letters) == 3
+
+
+def test_a_question_that_reaches_nobody_is_seen_by_an_operator(desk: Desk, box: Mailbox) -> None:
+    desk.ask(roles=("finance",))
+    desk.send(desk.herald(desk.route("law", "law", roles=["legal"])))
+    state, reason = desk.stands()
+    assert state == "dead"
+    assert "no route takes 'asked'" in reason
+    assert "finance" in reason
+    assert desk.wait(Notices(desk.saver.pools).dead(desk.tenant)) == (1, reason)
+    desk.wait(Notices(desk.saver.pools).retry(None, desk.tenant))
+    desk.send(desk.herald())
+    assert (desk.stands(), len(box.letters)) == (("sent", ""), 1)
+
+
+def test_an_answer_leaves_nothing_to_say_and_is_told_to_those_who_want_it(desk: Desk, box: Mailbox) -> None:
+    asked = desk.ask()
+    desk.answer(asked.approve(by="alice"))
+    desk.send(desk.herald(desk.route(events=["asked", "decided"])))
+    assert desk.stands("asked") == ("dropped", "the question is decided")
+    assert box.titles() == ["Answered (approve by alice): charge in w"]
+    desk.answer(desk.ask("r2").approve(by="alice"), "r2")
+    desk.send(desk.herald())
+    assert [row["reason"] for row in desk.rows() if row["run_id"].endswith("r2") and row["kind"] == "decided"] == [
+        "no route wants it"
+    ]
+
+
+# when
+
+
+def test_the_chain_and_the_reminder_of_each_level(lone_desk: Desk, gatepost_database: Any) -> None:
+    desk, box = lone_desk, lone_desk.box
+    desk.ask(roles=("finance",), decide_within=8 * HOUR, on_timeout="escalate", escalate_to=("cfo",))
+    herald, movers = desk.herald(), Movers(desk.saver.pools, desk.saver.runs)
+    titles: list[list[str]] = []
+    for moved in (timedelta(), 6 * HOUR + HOUR / 60, 2 * HOUR, 6 * HOUR + HOUR / 60, 2 * HOUR):
+        gatepost_database.clock.shift(moved)
+        desk.wait(movers.claim(workflows=["none"], graph_version="1", slots=1))
+        while desk.send(herald):
+            pass
+        titles.append([letter["title"].partition(":")[0] for letter in box.letters])
+        box.letters.clear()
+    reminder = ["The time to answer is nearly up"]
+    assert titles == [
+        ["An answer is needed"],
+        reminder,
+        ["Nobody answered, so you are asked now"],
+        reminder,
+        ["Nobody answered in time"],
+    ]
+
+
+def test_a_reminder_is_as_the_gate_says_and_nothing_after_the_answer(lone_desk: Desk, gatepost_database: Any) -> None:
+    desk, box = lone_desk, lone_desk.box
+    first = desk.ask("r1", decide_within=8 * HOUR, remind_before=HOUR)
+    desk.ask("r2", decide_within=8 * HOUR, remind_before=timedelta(0))
+    herald = desk.herald()
+    desk.send(herald)
+    assert [row["run_id"][-2:] for row in desk.rows() if row["kind"] == "expiring"] == ["r1"]
+    gatepost_database.clock.shift(6.5 * HOUR)
+    assert desk.send(herald) == 0, "it is a quarter before the end, and the gate said an hour"
+    desk.answer(first.approve(by="alice"), "r1")
+    gatepost_database.clock.shift(HOUR)
+    box.letters.clear()
+    desk.send(herald)
+    assert (box.letters, desk.stands("expiring")) == ([], ("dropped", "the question is decided"))
+
+
+# at least once
+
+
+def test_a_receiver_that_is_down_is_tried_again_and_then_told_once(desk: Desk, box: Mailbox) -> None:
+    desk.ask()
+    herald = desk.herald()
+    box.status = 503
+    desk.send(herald)
+    (row,) = desk.rows()
+    assert (row["state"], row["reason"], row["attempts"]) == ("pending", "all: the receiver answered 503", 1)
+    assert desk.send(herald) == 0, "it was tried again at once"
+    box.status = 200
+    desk.hurry()
+    desk.send(herald)
+    assert (desk.stands()[0], list(box.ids().values()), box.knocks) == ("sent", [1], 2)
+
+
+def test_whoever_has_it_already_is_not_told_again(desk: Desk, box: Mailbox) -> None:
+    desk.ask()
+    nowhere = "json://127.0.0.1:9/gone"
+    herald = desk.herald(desk.route(urls=[box.url(), nowhere]))
+    desk.send(herald)
+    assert desk.stands() == ("pending", "all#2: the receiver could not be reached")
+    desk.hurry()
+    desk.send(herald)
+    assert len(box.letters) == 1
+
+
+def test_it_is_given_up_with_the_reason_and_sent_when_an_operator_says_so(desk: Desk, box: Mailbox) -> None:
+    desk.ask()
+    herald = desk.herald(patience=2)
+    box.status = 500
+    for _ in range(2):
+        desk.send(herald)
+        desk.hurry()
+    assert desk.stands() == ("dead", "given up after 2 attempts: all: the receiver answered 500")
+    box.status = 200
+    assert desk.send(herald) == 0
+    (one,) = desk.wait(Notices(desk.saver.pools).retry(desk.rows()[0]["notice_id"], desk.tenant))
+    desk.send(herald)
+    assert (desk.stands()[0], box.ids()) == ("sent", {one: 1})
+    with pytest.raises(CallerMistake, match="there is no notice"):
+        desk.wait(Notices(desk.saver.pools).retry(one, "somebody-else"))
+
+
+def test_two_senders_at_once_send_it_once_and_a_dead_one_loses_nothing(desk: Desk, box: Mailbox) -> None:
+    for number in range(8):
+        desk.ask(f"r{number}")
+    heralds = [desk.herald() for _ in range(3)]
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(herald.deliver() for herald in heralds))
+
+    taken = desk.wait(Notices(desk.saver.pools).claim(slots=3, tenants=[desk.tenant]))  # and dies
+    desk.wait(all_at_once())
+    assert (len(taken), len(box.letters), set(box.ids().values())) == (3, 5, {1})
+    desk.hurry()
+    desk.send(heralds[0])
+    assert (len(box.letters), set(box.ids().values())) == (8, {1})
+
+
+def test_a_transaction_that_is_rolled_back_leaves_no_notice(desk: Desk) -> None:
+    asked = desk.ask(decide_within=HOUR)
+    before = desk.rows()
+
+    async def undone() -> None:
+        async with desk.saver.pools.connection() as connection, connection.transaction(force_rollback=True):
+            await connection.execute(
+                "INSERT INTO gatepost.approval (approval_id, run_id, step_id, digest, request, opened_seq) "
+                "VALUES ('apr_gone', %s, 's', 'd', '{}', 1)", (asked.run,),
+            )  # fmt: skip
+            found = await connection.execute("SELECT FROM gatepost.notice WHERE approval_id = 'apr_gone'")
+            assert found.rowcount == 1
+
+    desk.wait(undone())
+    assert desk.rows() == before
+    assert {row["kind"] for row in before} == {"asked", "expiring"}
+
+
+# addresses are secrets
+
+
+def test_an_address_shows_up_nowhere(
+    desk: Desk, box: Mailbox, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.ask()
+    url = box.url("hooks/${TOKEN}") + "?+Authorization=${TOKEN}"
+    with caplog.at_level(logging.DEBUG):
+        herald = desk.herald(desk.route(urls=[url, "json://${TOKEN}@127.0.0.1:9/x"]))
+        box.status = 403
+        desk.send(herald)
+        box.status = 200
+        desk.hurry()
+        desk.send(herald)
+    assert box.letters[0]["path"] == f"hooks/{SECRET}", "the environment was not asked"
+    said = "".join([*desk.lines, repr(vars(herald)), caplog.text, *capfd.readouterr(), str(desk.rows())])
+    assert SECRET not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("route = 3", "it has no route"),
+        ('[[route]]\nname = "a"\n', "has no address"),
+        ('[[route]]\nname = "a b"\nurls = ["json://x"]', "needs a name"),
+        ('[[route]]\nname = "a"\nurl = ["json://x"]', "Did you mean 'urls'"),
+        ('[[route]]\nname = "a"\nurls = ["json://${NOT_SET_HERE}/tok3n"]', "environment variable NOT_SET_HERE"),
+        ('[[route]]\nname = "a"\nurls = ["tok3n"]', "address 1 of route 'a' is none that apprise knows"),
+        ('[[route]]\nname = "a"\nurls = ["json://x"]\nevents = ["asks"]', "there is no event 'asks'"),
+        ('[[route]]\nname = "a"\nurls = ["json://x"]\nroles = ["r"]\npeople = ["p"]', "is for roles or for people"),
+        ('[[route]]\nname = "a"\nurls = ["json://x"]\n' * 2, "two routes are called 'a'"),
+        ("[[route]", "is no TOML"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused_without_an_address(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "n.toml").write_text(text)
+    with pytest.raises(CallerMistake, match=said) as refused:
+        Post(read_routes(tmp_path / "n.toml", {}))
+    assert "tok3n" not in str(refused.value)
+
+
+def test_without_the_extra_it_is_named() -> None:
+    code = (
+        "import sys; sys.modules['apprise'] = None\n"
+        "from gatepost.service.notices.post import Post\n"
+        "from gatepost.service.notices.routes import Routes\n"
+        "try:\n    Post(Routes(()))\nexcept Exception as e:\n    print(e)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'gatepost[notices]'" in said
