@@ -17,9 +17,9 @@ from gatepost.checkpointing.orders import Order
 from gatepost.service.http.caller import Caller, InHouse
 from gatepost.service.http.events import stamp_of
 from gatepost.service.http.house import House
+from gatepost.service.http.operating import ordered, released
 from gatepost.service.http.problem import problem_of
 from gatepost.service.http.reading import run_of, why_of
-from gatepost.service.http.runs import ordered, released
 from gatepost.service.pages.drawing import Drawing, Node, drawing
 from gatepost.service.pages.render import page
 from gatepost.service.pages.visitor import Visitor, form_of
