@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gatepost.graph.booked import contradiction
+from gatepost.graph.difference import same
 from gatepost.graph.tape import Note
 from gatepost.nodes.circumstances import changed
 from gatepost.state.report import Cause
@@ -40,7 +42,7 @@ class Evidence:
 
 def cause_of(found: Evidence) -> tuple[Cause, str]:
     """The cause, and what gave it away."""
-    for rule in (_noted, _input, _clock, _policy, _renamed, _refused, _changed):
+    for rule in (_noted, _input, _clock, _policy, _renamed, _refused, _booked, _changed):
         if (cause := rule(found)) is not None:
             return cause
     return Cause.UNEXPLAINED, "no recorded fact is another now; the code depends on something that is not recorded"
@@ -103,6 +105,14 @@ def _refused(found: Evidence) -> tuple[Cause, str] | None:
         if note.cause is Cause.MISSING_RECORD:
             return Cause.MISSING_RECORD, note.text
     return None
+
+
+def _booked(found: Evidence) -> tuple[Cause, str] | None:
+    """The ledger against the rest of the record: the steps come out as recorded, their rows do not fit them."""
+    if not same(found.recorded.get("steps"), found.replayed.get("steps")):
+        return None
+    why = contradiction(found.recorded.get("effects", {}), found.replayed.get("effects", {}))
+    return None if why is None else (Cause.MISSING_RECORD, why)
 
 
 def _changed(found: Evidence) -> tuple[Cause, str] | None:

@@ -11,6 +11,9 @@ ABSENT = "∅"
 """Stands for what is not there."""
 
 
+_NUMBERS = (bool, int, float)
+
+
 class Change(NamedTuple):
     """One place where two states differ."""
 
@@ -29,16 +32,28 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Chan
     return sorted(_changes(dict(before), dict(after), ""), key=lambda change: change.path)
 
 
+def same(before: Any, after: Any) -> bool:
+    """Whether two values are the same as JSON is: `1`, `1.0` and `true`, equal in Python, are three values."""
+    if before is after:
+        return True
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return before.keys() == after.keys() and all(same(value, after[key]) for key, value in before.items())
+    if isinstance(before, list | tuple) and isinstance(after, list | tuple):
+        return len(before) == len(after) and all(map(same, before, after))
+    numbers = isinstance(before, _NUMBERS) or isinstance(after, _NUMBERS)
+    return bool(before == after) and (not numbers or type(before) is type(after))
+
+
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
+    if before is after:
+        return  # of one history, nearly everything is
     before, after = _plain(before), _plain(after)
-    if before == after:
-        return  # at once, however much there is: of long runs nearly everything is
     if isinstance(before, dict) and isinstance(after, dict):
         for key in before.keys() | after.keys():
             yield from _changes(before.get(key, ABSENT), after.get(key, ABSENT), f"{path}/{key}".lstrip("/"))
     elif isinstance(after, dict) and after and before in (ABSENT, None):
         yield from _changes({}, after, path)
-    else:
+    elif not same(before, after):
         yield Change(path, before, after)
 
 

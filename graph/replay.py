@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gatepost.graph.cause import Evidence, cause_of
-from gatepost.graph.difference import difference
+from gatepost.graph.difference import difference, same
 from gatepost.graph.sandbox import Made, Sandbox
 from gatepost.graph.seal import clock_at, sealed
 from gatepost.graph.tape import Tape
@@ -89,7 +89,7 @@ class _Trial:
         found: list[int] = []
 
         def differs(seq: int, seen: dict[str, Any]) -> bool:
-            if seen != self._tape.seen(seq):
+            if not same(seen, self._tape.seen(seq, seen)):
                 found.append(seq)
             return bool(found)
 
@@ -133,7 +133,7 @@ class _Trial:
         run = self._tape.recording.run
         evidence = Evidence(
             seq=seq,
-            recorded=self._tape.seen(seq) if seq in self._tape.transitions else {},
+            recorded=self._tape.seen(seq, now) if seq in self._tape.transitions else {},
             replayed=now,
             error=made.error,
             notes=tuple(noted),
@@ -151,7 +151,7 @@ class _Trial:
         """Whether the transition comes out differently at different times."""
         for shift in SHIFTS:
             box = await self._executed(None, lambda at, _: at >= seq, clock=self._recorded_time() + shift)
-            if self._seen(seq, box.made) != self._seen(seq, made):
+            if not same(self._seen(seq, box.made), self._seen(seq, made)):
                 return True
         return False
 
@@ -182,7 +182,7 @@ class _Trial:
 
     def _divergence(self, seq: int, made: Made, cause: Cause, why: str) -> Divergence:
         row = self._tape.transitions.get(seq, {})
-        recorded = self._tape.seen(seq) if row else {}
+        recorded = self._tape.seen(seq, self._seen(seq, made)) if row else {}
         changes = difference(recorded, made.seen[seq]) if seq in made.seen else []
         found = [Difference(change.path, change.before, change.after) for change in changes]
         if seq not in made.seen and made.error:

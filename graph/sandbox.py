@@ -10,7 +10,7 @@ in which an owner took the run) is what it was told then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +26,7 @@ from pydantic_core import to_jsonable_python
 from gatepost.checkpointing.recordings import channels_of
 from gatepost.checkpointing.saver import next_nodes, session_of
 from gatepost.checkpointing.session import SESSION_KEY, RunRow, RunSession
+from gatepost.graph.booked import ended_as
 from gatepost.graph.build import NO_LIMIT, wired
 from gatepost.graph.door import GATES
 from gatepost.graph.holding import told
@@ -81,12 +82,13 @@ class Sandbox:
         self._control = RunControl()
         self._over = False
         self.session = self._session()
+        self._calls = RecordedCalls(tape)
         inside = unlike(
             equipment,
-            ledger=RecordedLedger(tape),
+            ledger=RecordedLedger(tape, self.session),
             approvals=RecordedApprovals(tape, self.session),
             entries=RecordedEntries(tape),
-            stand_in=RecordedCalls(tape),
+            stand_in=self._calls,
         )
         self._graph = wired(inside).compile(
             checkpointer=_Memory(self._commit), interrupt_before=list(GATES), name="gatepost"
@@ -146,7 +148,7 @@ class Sandbox:
             self.session.board.take(record)
         self.session.seq, self.session.status = seq, RunStatus(row["status"])
         self.session.reason, self.session.now = row["reason"], datetime.fromisoformat(row["at"])
-        self._look(seq, self._tape.seen(seq))
+        self._look(seq, self._tape.seen(seq, {}))
         return True
 
     def _commit(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> None:
@@ -169,6 +171,7 @@ class Sandbox:
                 f"{row['name']}@{row['version']}": {name: row[name] for name in ("step_id", "sha256", "content")}
                 for row in parts.get("artifact", ())
             },
+            "effects": self._effects(parts.get("effect", ())),
         }
         if seq in self._tape.states:
             seen["state"] = channels_of(checkpoint["channel_values"])
@@ -178,6 +181,12 @@ class Sandbox:
         session.finished.clear()
         self._next_owner(seq)
         self._look(seq, comparable(to_jsonable_python(seen)))
+
+    def _effects(self, found_out: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the ledger would have now: of the calls of this transition, and of what a person found out in it."""
+        told = {row["key"]: ended_as(row["state"], row["result"], row["failure"]) for row in found_out}
+        made, self._calls.made = self._calls.made, {}
+        return {**told, **made}
 
     def _next_owner(self, seq: int) -> None:
         """The next transition sees the time of this one, unless another owner made it: then what that one saw."""

@@ -18,12 +18,16 @@ from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.entries import Entries
 from gatepost.checkpointing.ledger import Entry, Intent, Ledger
 from gatepost.checkpointing.session import RunSession
+from gatepost.graph.booked import called_as, needs_a_row
+from gatepost.graph.difference import same
 from gatepost.graph.tape import Tape, moment
 from gatepost.nodes.outcome import Outcome, failed, parked, succeeded, unknown
 from gatepost.nodes.tool import AnyTool, InvalidResult
 from gatepost.nodes.visit import Visit
 from gatepost.state.canonical import digest_of
+from gatepost.state.effect import EffectClass
 from gatepost.state.errors import InvalidValue
+from gatepost.state.recording import Row
 from gatepost.state.report import Cause
 from gatepost.state.status import ApprovalStatus, EffectState, StepStatus
 from gatepost.state.step import Failure, StepRecord
@@ -38,6 +42,8 @@ class RecordedCalls:
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
+        self.made: dict[str, Row] = {}
+        """What the ledger would have of the calls of the transition that is being made, by key."""
 
     async def carried_out(self, visit: Visit, tool: AnyTool, intent: Intent) -> Outcome:
         """How the call ended when it was made; its result goes through the tool's own type."""
@@ -47,10 +53,19 @@ class RecordedCalls:
             self._tape.note(seq, Cause.MISSING_RECORD, f"step {intent.step} calls {tool.name}, and no end is on record")
             return failed(Failure(kind="bug", message="this call is not on record"))
         effect = self._tape.effects.get(intent.key)
-        others = effect is not None and effect["fingerprint"] != intent.fingerprint
+        others = (
+            effect is not None
+            and effect["fingerprint"] != intent.fingerprint
+            and record.fingerprint != intent.fingerprint
+        )
         if others and record.status is not StepStatus.FAILED:
             return failed(Failure(kind="policy_denied", message=f"key {intent.key} is recorded for other arguments"))
-        return self._ended(seq, tool, record, effect, purpose=intent.purpose)
+        outcome = self._ended(seq, tool, record, effect, purpose=intent.purpose)
+        if tool.effect is not EffectClass.READ and not others and not self._tape.inherits:
+            call = called_as(intent, outcome)
+            if effect is not None or needs_a_row(call, forked=self._tape.forked):
+                self.made[intent.key] = call
+        return outcome
 
     async def refused(self, visit: Visit, key: str | None, why: str) -> Outcome:
         """How a call ended that may not be made (any more)."""
@@ -86,7 +101,7 @@ class RecordedCalls:
         except (InvalidResult, InvalidValue, ValidationError) as error:
             self._tape.note(seq, Cause.DATA_SHAPE, f"the recorded result of {tool.name} is refused now: {error}")
             return failed(Failure(kind="validation", message=str(error)))
-        if outcome.result != value:
+        if not same(outcome.result, value):
             self._tape.note(seq, Cause.DATA_SHAPE, f"the recorded result of {tool.name} reads otherwise now")
         return replace(outcome, note=note)
 
@@ -137,13 +152,16 @@ class RecordedApprovals(Approvals):
 class RecordedLedger(Ledger):
     """The ledger as the run left it. What it books goes nowhere."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, session: RunSession) -> None:
         self._tape = tape
+        self._session = session
 
     async def get(self, key: str) -> Entry | None:
-        """What the ledger had under a key."""
-        row = self._tape.effects.get(key)
-        return None if row is None else _entry(row)
+        """What the ledger had under a key by the transition that is being made."""
+        row, seq = self._tape.effects.get(key), self._session.seq + 1
+        if row is None and key in self._tape.undone:
+            self._tape.note(seq, Cause.MISSING_RECORD, f"the ledger has no row {key}, whose effect is undone on record")
+        return None if row is None or row["intended_at"] > self._tape.at(seq) else _entry(row)
 
     async def intend(self, session: RunSession, intent: Intent) -> Entry:  # noqa: ARG002 (theirs)
         """Refused: a replay announces no call.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gatepost.graph.booked import booked_as, unaccounted
 from gatepost.state.board import Board
 from gatepost.state.errors import InvalidValue
 from gatepost.state.plan import Plan, plan_of
@@ -54,6 +55,14 @@ class Tape:
         self.decisions: dict[str, Row] = {row["approval_id"]: row for row in recording.decisions}
         self.answers = {(row["plan_version"], row["number"]): row for row in recording.answers}
         self.notes: list[Note] = []
+        self.forked = recording.run.get("fork_effects") is not None
+        self.inherits = recording.run.get("fork_effects") in ("reuse", "dry-run")
+        """A fork that calls nothing: the ledger has nothing of it."""
+        self.undone = {
+            row["record"].get("key") for row in recording.steps if row["record"].get("status") == "compensated"
+        }
+        """Keys of effects that were undone."""
+        self._unaccounted = unaccounted(recording)
         self._steps: dict[int, dict[str, Row]] = {}
         for row in recording.steps:
             self._steps.setdefault(row["seq"], {})[row["step_id"]] = row["record"]
@@ -113,8 +122,13 @@ class Tape:
         found = (StepRecord.model_validate(record) for _, (_, record) in records)
         return Board(self.plan(version) if version else None, found, run_input=self.recording.run["input"])
 
-    def seen(self, seq: int) -> dict[str, Any]:
-        """What a transition did, as `graph.sandbox` describes what it does again."""
+    def seen(self, seq: int, replayed: Mapping[str, Any]) -> dict[str, Any]:
+        """What a transition did, as `graph.sandbox` describes what it does again.
+
+        Args:
+            seq: the transition.
+            replayed: what it did again; of the ledger, the rows of the calls in it.
+        """
         row, found = self.transitions[seq], self.recording
         seen: dict[str, Any] = {
             "next": sorted(row["next"]),
@@ -129,10 +143,16 @@ class Tape:
                 for row in found.artifacts
                 if row["seq"] == seq
             },
+            "effects": self._booked(seq, replayed.get("effects", {})),
         }
         if seq in self.states:
             seen["state"] = self.states[seq]
         return comparable(seen)
+
+    def _booked(self, seq: int, calls: Mapping[str, Row]) -> dict[str, Row]:
+        strange = {row["key"]: row for row in self._unaccounted.get(seq, ())}
+        found = {key: booked_as(self.effects.get(key), call) for key, call in calls.items()}
+        return {**strange, **{key: row for key, row in found.items() if row is not None}}
 
 
 def comparable(seen: dict[str, Any]) -> dict[str, Any]:

@@ -302,3 +302,84 @@ def test_a_run_of_another_graph_version_is_refused(sale: Recording) -> None:
     del sale.transitions[3]
     with pytest.raises(InvalidValue, match="gaps"):
         replay(sale, [made.sale()], policy=made.ALL)
+
+
+_TAMPERED: list[tuple[dict[str, Any], str]] = [
+    ({"state": "failed"}, "state 'failed' ≠ 'succeeded'"),
+    ({"result": {"cents": 1}}, "result {'cents': 1} ≠ {'cents': 100}"),
+    ({"arguments": {"customer": "eve", "cents": 100}}, "arguments"),
+    ({"fingerprint": "0" * 64}, "fingerprint"),
+    ({"approval_id": "apr_of_somebody"}, "approval 'apr_of_somebody' ≠ None"),
+    ({"tool": "mail"}, "tool 'mail' ≠ 'charge'"),
+    ({"generation": 1}, "generation 1 ≠ 0"),
+    ({"attempts": 0}, "attempts 0 ≠ 1"),
+    ({"step_id": "look"}, "step 'look' ≠ 'charge'"),
+]
+
+
+@pytest.mark.parametrize(("altered", "said"), _TAMPERED, ids=[next(iter(altered)) for altered, _ in _TAMPERED])
+def test_a_row_of_the_ledger_that_was_altered_is_found_where_its_call_was_made(
+    sale: Recording, altered: dict[str, Any], said: str
+) -> None:
+    row = next(row for row in sale.effects if row["tool"] == "charge")
+    made_at = next(
+        one["seq"]
+        for one in sale.steps
+        if one["record"].get("key") == row["key"] and one["record"]["status"] == "succeeded"
+    )
+    row.update(altered)
+    found = replay(sale, [made.sale()], policy=made.ALL).divergence
+    assert found is not None
+    assert (found.seq, found.cause) == (made_at, Cause.MISSING_RECORD)
+    assert f"row {row['key']} is another than its step's record" in found.why
+    assert said in found.why
+    assert all(one.path.startswith("effects/") for one in found.differences)
+
+
+def test_a_row_of_the_ledger_that_is_gone_or_too_many_is_found(sale: Recording) -> None:
+    whole = list(sale.effects)
+    sale.effects[:] = whole[1:]
+    found = replay(sale, [made.sale()], policy=made.ALL).divergence
+    assert found is not None
+    assert (found.cause, found.why) == (
+        Cause.MISSING_RECORD,
+        f"the ledger has no row {whole[0]['key']}, under which charge was called",
+    )
+    sale.effects[:] = [*whole, {**whole[0], "key": "eff_strange", "step_id": "nobody"}]
+    found = replay(sale, [made.sale()], policy=made.ALL).divergence
+    assert found is not None
+    assert found.cause is Cause.MISSING_RECORD
+    assert "eff_strange for charge, and no step of the run speaks of it" in found.why
+
+
+def test_an_undo_whose_effect_is_gone_is_missing_record(graph: GatepostGraph) -> None:
+    graph.invoke({"goal": "undone_sale"}, _config("undone-gone"))
+    recording = record(graph, "undone-gone")
+    assert replay(recording, graph).identical
+    for purpose in ("compensate", "run"):
+        whole = list(recording.effects)
+        recording.effects[:] = [row for row in whole if (row["step_id"], row["purpose"]) != ("pay", purpose)]
+        found = replay(recording, graph).divergence
+        assert found is not None
+        assert found.cause is Cause.MISSING_RECORD, found
+        recording.effects[:] = whole
+
+
+@pytest.mark.parametrize("kind", [bool, float])
+def test_what_is_equal_in_python_and_another_value_is_a_difference(build: Build, kind: type) -> None:
+    def counting(given: type) -> Workflow:
+        def count() -> Any:
+            return 1
+
+        count.__annotations__["return"] = given
+        does = tool(effect="read")(count)
+        plan = Plan(steps=(Step(id="count", tool="count"),))
+        return Workflow(name="counting", goals=("count",), strategy=FixedPlan(plan), tools=(does,))
+
+    graph, run = build([counting(int)]), f"counted-{kind.__name__}"
+    assert graph.invoke({"goal": "count"}, _config(run))["steps"]["count"]["output"] == 1
+    assert replay(run, graph).identical
+    found = replay(record(graph, run), [counting(kind)]).divergence
+    assert found is not None
+    assert (found.cause, found.nodes) == (Cause.DATA_SHAPE, ("executor",))
+    assert [one for one in found.differences if one.path == "steps/count/output"]
