@@ -18,6 +18,7 @@ from gatepost.checkpointing.overview import Overview
 from gatepost.checkpointing.requests import Requests
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.service.http.guard import Place
+from gatepost.service.http.limits import Limits
 from gatepost.service.http.problem import Refused
 
 REMEMBERED_SECONDS = 60.0
@@ -67,11 +68,13 @@ class House:
         graph: knows the workflows, and the database.
         place: where the service is reached.
         link_keys: what links for mail and chat are signed with, the one that signs first; none: there are no links.
+        limits: how many requests are let through.
     """
 
     graph: GatepostGraph
     place: Place
     link_keys: Sequence[bytes] = field(default=(), repr=False)
+    limits: Limits = field(default_factory=Limits)
     waker: Waker = field(default_factory=Waker)
     once: dict[bytes, tuple[str, float]] = field(default_factory=dict)
     """Sign-in links that were not used yet: hash of the token → the key's id, and until when (monotonic)."""
