@@ -85,16 +85,19 @@ class Desk:
         """
         from gatepost.graph.build import build_graph
         from gatepost.service.catalog import find_workflows
+        from gatepost.service.telemetry import trace
 
         found = find_workflows(self._options.workflows)
         for broken in found.broken:
             terminal.complain("warning", broken)
-        return build_graph(
+        graph = build_graph(
             found.workflows,
             self.checkpointer,
             policy=read_policy(self._options.policy),
             tenant_policies=self._options.policies,
         )
+        trace(graph)
+        return graph
 
     def typed(self, *words: str, name: str | None = None) -> str:
         """A command for a person to copy, on the same database with the same workflows."""

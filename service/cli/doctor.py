@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
+from gatepost.service.cli.configured import configured
 from gatepost.service.cli.desk import Json, Options, acting
 from gatepost.service.cli.exits import Exit, guarded
 from gatepost.service.cli.typed import typed
@@ -61,6 +62,7 @@ def doctor(
         _stop()
         return
     findings = [_python(), _packages(), *_workflows(context.obj), *_embedded(context.obj), *_database(context.obj)]
+    findings += [Finding(*said) for said in configured(os.environ)]
     if as_json:
         terminal.as_json([{"name": f.name, "ok": f.ok, "said": f.said, "cure": f.cure} for f in findings])
     else:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gatepost.service.http.replays import Code
 
 PORT = 8650
+RATE = 100.0
 LINK_LASTS = timedelta(minutes=15)
 DEV_LASTS = timedelta(hours=12)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -48,6 +49,19 @@ def serve(
             help="The address people type, when a proxy is between.",
         ),
     ] = None,
+    rate: Annotated[
+        float,
+        typer.Option("--rate", min=0, envvar="GATEPOST_RATE", help="Requests a second for each key; 0: no limit."),
+    ] = RATE,
+    proxies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy",
+            metavar="ADDRESS",
+            envvar="GATEPOST_TRUSTED_PROXIES",
+            help="A proxy whose X-Forwarded-For says who asks, for the limits; repeat.",
+        ),
+    ] = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
     with_worker: Annotated[bool, typer.Option("--with-worker", help="Move runs as well, in this process.")] = False,
@@ -60,7 +74,8 @@ def serve(
     Example: gatepost serve --port 8650 --public-url https://gatepost.example
     """
     scraped = None if metrics_port is None else (metrics_host, metrics_port)
-    _serving(context, host, port, public_url, concurrency if with_worker else None, scraped=scraped)
+    moving = concurrency if with_worker else None
+    _serving(context, host, port, public_url, moving, scraped=scraped, rate=rate, proxies=proxies or ())
 
 
 @guarded
@@ -83,11 +98,14 @@ def _serving(
     *,
     name: str | None = None,
     scraped: tuple[str, int] | None = None,
+    rate: float = RATE,
+    proxies: Collection[str] = (),
 ) -> None:
     """Serve; in dev, to `name`."""
     try:
         from gatepost.service.http.guard import Place, hosts_of
         from gatepost.service.http.house import House
+        from gatepost.service.http.limits import Limits
         from gatepost.service.http.links import read_keys
         from gatepost.service.http.server import Manner, bound
         from gatepost.service.http.server import serve as served
@@ -103,8 +121,8 @@ def _serving(
     where = public or f"http://{_shown(host)}:{listening.getsockname()[1]}"
     with opened(context, max_connections=20) as desk:
         _knows_something(desk)
-        place = Place(hosts_of(host, public), public)
-        house = House(desk.graph, place, code=_code(context), link_keys=read_keys(os.environ))
+        place, limits = Place(hosts_of(host, public), public), Limits(rate, proxies)
+        house = House(desk.graph, place, code=_code(context), link_keys=read_keys(os.environ), limits=limits)
         manner = Manner(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
             say=terminal.log_line,

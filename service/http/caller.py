@@ -67,7 +67,27 @@ class Caller:
 
 
 async def caller_of(request: Request, house: House) -> Caller | None:
-    """Who sent a request, if somebody whom we know did."""
+    """Who sent a request, if somebody whom we know did.
+
+    Raises:
+        Refused: too many requests came with this key, or from there without one.
+    """
+    found: Caller | None = getattr(request.state, "caller", None)
+    if hasattr(request.state, "caller"):
+        return found
+    request.state.caller = None  # whatever happens now, nobody asks again for this request
+    credential = request.headers.get("authorization") or request.cookies.get(COOKIE, "")
+    house.limits.address(request, credential)
+    found = await _known(request, house)
+    if found is None:
+        house.limits.unknown(request)
+    else:
+        house.limits.key(found.key.key_id, credential)
+    request.state.caller = found
+    return found
+
+
+async def _known(request: Request, house: House) -> Caller | None:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if secret:
         key = await house.keys.of_secret(secret.strip()) if scheme.lower() == "bearer" else None

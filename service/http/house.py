@@ -18,6 +18,7 @@ from gatepost.checkpointing.overview import Overview
 from gatepost.checkpointing.requests import Requests
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.service.http.guard import Place
+from gatepost.service.http.limits import Limits
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.replays import Code, Replays
 
@@ -70,12 +71,14 @@ class House:
         place: where the service is reached.
         link_keys: what links for mail and chat are signed with, the one that signs first; none: there are no links.
         code: where another process finds the same workflows.
+        limits: how many requests are let through.
     """
 
     graph: GatepostGraph
     place: Place
     link_keys: Sequence[bytes] = field(default=(), repr=False)
     code: Code = field(default_factory=Code)
+    limits: Limits = field(default_factory=Limits)
     waker: Waker = field(default_factory=Waker)
     once: dict[bytes, tuple[str, float]] = field(default_factory=dict)
     """Sign-in links that were not used yet: hash of the token → the key's id, and until when (monotonic)."""

@@ -32,16 +32,16 @@ _UNSEEN = {REFERRER: "strict-origin"}  # "no-referrer" would make a browser call
 
 
 @router.api_route(links.PATH + "{text}", methods=["GET", "HEAD"])
-async def look(text: str, house: InHouse) -> HTMLResponse:
+async def look(text: str, request: Request, house: InHouse) -> HTMLResponse:
     """What is asked."""
-    link = await _standing(house, text)
+    link = await _standing(house, request, text)
     return await (_refused(house) if link is None else _asked(house, link))
 
 
 @router.post(links.PATH + "{text}")
 async def answer(text: str, request: Request, house: InHouse) -> HTMLResponse:
     """Answer it, in the name of whom the link is for."""
-    link = await _standing(house, text)
+    link = await _standing(house, request, text)
     if link is None:
         return await _refused(house)
     given = await form_of(request)
@@ -74,12 +74,15 @@ def _decision(link: Link, said: str, comment: str) -> Decision:
     )
 
 
-async def _standing(house: House, text: str) -> Link | None:
+async def _standing(house: House, request: Request, text: str) -> Link | None:
     """What the link says, if it may still answer."""
-    if not house.link_keys:
-        return None
+    house.limits.address(request, text)
     link = links.opened(text, now=await house.overview.now(), keys=house.link_keys)
-    return link if link is not None and await house.links.stands(link) else None
+    if link is None:
+        house.limits.attempt(request)
+        return None
+    house.limits.key(f"link {link.link}", text)
+    return link if await house.links.stands(link) else None
 
 
 async def _asked(house: House, link: Link, *, refused: str = "", comment: str = "", status: int = 200) -> HTMLResponse:

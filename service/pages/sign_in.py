@@ -48,14 +48,17 @@ async def icon() -> Response:
 
 
 @router.get("/sign-in")
-async def ask(house: InHouse, then: Annotated[str, Query(max_length=300)] = HOME) -> HTMLResponse:
+async def ask(request: Request, house: InHouse, then: Annotated[str, Query(max_length=300)] = HOME) -> HTMLResponse:
     """Ask for a key."""
+    house.limits.address(request)
+    house.limits.unknown(request)
     return await page(house, None, "sign_in.html", then=_ours(then), wrong=False)
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request, house: InHouse) -> Response:
     """Take a key, or the token of a link, and begin a session."""
+    house.limits.address(request)
     given = await form_of(request)
     then = _ours(given.get("then", HOME))
     if "once" in given:
@@ -63,6 +66,7 @@ async def sign_in(request: Request, house: InHouse) -> Response:
     else:
         key = await house.keys.of_secret(given.get("key", "").strip())
     if key is None:
+        house.limits.attempt(request)
         return await page(house, None, "sign_in.html", status=401, then=then, wrong=True)
     now = await house.overview.now()
     cookie = await session_for(key, house, nonce=secrets.token_urlsafe(16), now=now)

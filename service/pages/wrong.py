@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from gatepost.service.http.caller import caller_of
 from gatepost.service.http.house import house_of
-from gatepost.service.http.problem import Problem
+from gatepost.service.http.problem import Problem, Refused
 from gatepost.service.pages.render import page
 from gatepost.state.errors import GatepostError
 
@@ -21,5 +21,5 @@ async def shown(request: Request, problem: Problem) -> Response | None:
     try:
         caller = await caller_of(request, house)
         return await page(house, caller, "problem.html", status=problem.status, problem=problem)
-    except GatepostError:  # the database is away, which is what is to be said
+    except (GatepostError, Refused):  # the database is away, or it is too much: which is what is to be said
         return None
