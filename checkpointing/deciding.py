@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from psycopg.types.json import Json
 
@@ -20,6 +20,7 @@ from gatepost.state.approval import ApprovalRequest, Decision, is_as_asked
 from gatepost.state.ballot import Vote
 from gatepost.state.delegation import Matter, Voter, voter_of
 from gatepost.state.errors import AlreadyDecided, InvalidDecision
+from gatepost.state.plan import Origin, origin_word
 from gatepost.state.status import ApprovalStatus
 
 
@@ -30,13 +31,31 @@ class Clerk(Protocol):
         """The answer with edited arguments as they will be sent; raises `InvalidDecision`."""
         ...
 
-    def authorise(self, request: ApprovalRequest, decision: Decision, voter: Voter) -> str:
-        """The digest of the action that the answer authorises; raises `InvalidDecision`."""
+    def authorise(self, request: ApprovalRequest, decision: Decision, voter: Voter, found: Circumstances | None) -> str:
+        """The digest of the action that the answer authorises; raises `InvalidDecision`.
+
+        Args:
+            request: the question.
+            decision: the answer.
+            voter: who gives it.
+            found: for an edited action.
+        """
         ...
 
     def impact(self, request: ApprovalRequest, decision: Decision) -> Sequence[Mapping[str, Any]] | None:
         """What the action would set going with edited arguments; None: as it was asked."""
         ...
+
+
+class Circumstances(NamedTuple):
+    """By what an edited action is judged, beside itself, as the gate will see it."""
+
+    spent: int
+    """What the run has set out to spend so far."""
+    origin: Origin
+    """Who wrote the plan."""
+    now: datetime
+    """By the database's clock."""
 
 
 class TooLate(InvalidDecision):
@@ -59,7 +78,15 @@ async def cast(
     )
     voter = voter_of(decision.by, decision.on_behalf_of, matter, people)
     decision = decision.model_copy(update={"on_behalf_of": "" if voter.counted_as == voter.by else voter.counted_as})
-    return Vote(decision, voter, clerk.authorise(request, decision, voter))
+    edited = decision.args is not None and request.kind == "action"
+    found = await _circumstances(connection, request.id) if edited else None
+    return Vote(decision, voter, clerk.authorise(request, decision, voter, found))
+
+
+async def _circumstances(connection: Connection, approval: str) -> Circumstances:
+    row = await (await connection.execute(query("approval.circumstances"), {"approval_id": approval})).fetchone()
+    assert row is not None
+    return Circumstances(row["spent"], origin_word(row["origin"]), row["now"])
 
 
 async def close(

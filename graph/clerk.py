@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gatepost.checkpointing.deciding import Circumstances
 from gatepost.nodes.impact import Impact, edited
 from gatepost.nodes.policy import Question, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments, InvalidResult
-from gatepost.nodes.visit import Equipment
+from gatepost.nodes.visit import Equipment, minute
 from gatepost.nodes.workflow import takes_responses
 from gatepost.state.approval import ApprovalRequest, Decision, digest_of_action
 from gatepost.state.canonical import digest_of
@@ -40,7 +41,7 @@ class GraphClerk:
             ) from None
         return decision.model_copy(update={"args": args})
 
-    def authorise(self, request: ApprovalRequest, decision: Decision, voter: Voter) -> str:
+    def authorise(self, request: ApprovalRequest, decision: Decision, voter: Voter, found: Circumstances | None) -> str:
         """Allowed here, by this person, and not forbidden: the digest of the action that is authorised."""
         if decision.type == "respond" and request.kind == "action" and not self._plans_anew():
             raise InvalidDecision(
@@ -55,7 +56,7 @@ class GraphClerk:
             return digest_of(request.digest, decision.type, decision.args)
         if decision.args is None:
             return request.digest
-        self._may_run(request, decision)
+        self._may_run(request, decision, found)
         return digest_of_action(
             tenant=self.tenant,
             run=request.run,
@@ -95,7 +96,7 @@ class GraphClerk:
                 f"{request.requested_by}){place}. Somebody else has to. Nothing was recorded."
             )
 
-    def _may_run(self, request: ApprovalRequest, decision: Decision) -> None:
+    def _may_run(self, request: ApprovalRequest, decision: Decision, found: Circumstances | None) -> None:
         judgement = self.equipment.policy.judge(
             Question(
                 principal=request.requested_by,
@@ -104,10 +105,12 @@ class GraphClerk:
                 tool=request.tool,
                 effect=request.effect,
                 args=decision.args or {},
-                origin="person",
+                origin=found.origin if found else "person",
                 workflow=self.workflow,
                 purpose=request.purpose,
                 cost=self._tool(request).cost_of(decision.args or {}),
+                spent=found.spent if found else 0,
+                now=minute(found.now) if found else None,
                 budget=self.equipment.catalog.named(self.workflow).budget,
             )
         )

@@ -141,7 +141,7 @@ async def _settle(
     saver: Checkpointer, row: Mapping[str, Any], clerk: GraphClerk, question: ApprovalRequest, decision: Decision
 ) -> None:
     decision = clerk.normalise(question, decision)
-    clerk.authorise(question, decision, Voter(decision.by, decision.by, roles=()))
+    clerk.authorise(question, decision, Voter(decision.by, decision.by, roles=()), None)
     args = decision.args or {}
     if args.get("undo"):
         raise CallerMistake(f"run {row['run_id']} has ended, and undoes nothing any more. Say only what happened.")

@@ -130,7 +130,7 @@ class Visit:
                 cost=tool.cost_of(args),
                 spent=spent,
                 budget=self.workflow.budget,
-                now=_minute(datetime.fromisoformat(now) if now else self.session.now) if self.policy.timed else None,
+                now=minute(datetime.fromisoformat(now) if now else self.session.now) if self.policy.timed else None,
             )
         )
         return cautious(judgement, fork_effects=run.fork_effects, effect=tool.effect)
@@ -164,6 +164,6 @@ class Visit:
         )
 
 
-def _minute(moment: datetime) -> datetime:
+def minute(moment: datetime) -> datetime:
     """UTC, and no finer than a policy can see it."""
     return moment.astimezone(UTC).replace(second=0, microsecond=0)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 from langgraph.types import Command
+from typer.testing import CliRunner
 
 from gatepost import Condition, EffectContext, GatepostGraph, Plan, Situation, Step, Workflow, tool
+from gatepost.service.cli.app import app
 from gatepost.state.approval import decision_of
 
 CONFIG: Any = {"configurable": {"thread_id": "r1"}}
@@ -195,6 +198,10 @@ def test_an_approved_step_that_waits_for_its_facts_meets_another_plan(
     open_now = asked_about(result)
     assert (office.paid, open_now["pay"].args if "pay" in open_now else None) == (paid, asked)
     assert ("pay", "decided" if paid else "void") in statuses(lone_owner)
+    said = CliRunner().invoke(app, ["export", "r1"], env={"GATEPOST_DATABASE_URL": gatepost_database.url}).stdout
+    events = [json.loads(line) for line in said.splitlines()]
+    voided = [(event["from"], event["to"]) for event in events if event["what"] == "approval" and event["to"] == "void"]
+    assert voided == ([] if paid else [("decided", "void")])
     for request in open_now.values():
         result = office.answer(request.approve(by="alice"))
     assert (result["status"], len(office.paid)) == ("succeeded", 1 if second is None else 2)

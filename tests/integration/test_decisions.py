@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from langgraph.types import Command
+from tests.integration.conftest import Stubborn
 
 from gatepost import (
     EffectContext,
@@ -360,6 +361,44 @@ def test_an_edit_is_judged_by_the_policy_before_it_is_recorded(build: Callable[.
         shop.answer(asked.edit(by="alice", cents=501))
     assert shop.answer(asked.edit(by="alice", cents=500))["status"] == "succeeded"
     assert shop.sold() == ["ada:500"]
+
+
+BY_MODELS = """
+@id("reads") permit (principal, action == Action::"run", resource) when { context.effect == "read" };
+@id("decide") permit (principal, action == Action::"decide", resource);
+@id("no-big-ones-of-models") forbid (principal, action == Action::"run", resource)
+when { context.origin == "model" && context has args && context.args has cents && context.args.cents > 500 };
+@id("never-at-this-time") forbid (principal, action == Action::"run", resource)
+when { context.time.hour >= 0 && context has args && context.args has cents && context.args.cents == 300 };
+@id("not-over-the-budget") forbid (principal, action == Action::"run", resource)
+when { context has budget && context.spent + context.cost > context.budget };
+"""
+
+
+@pytest.mark.parametrize(
+    ("cents", "why"),
+    [(501, "no-big-ones-of-models"), (300, "never-at-this-time"), (200, "not-over-the-budget")],
+)
+def test_an_edit_is_judged_by_what_the_gate_would_see(
+    build: Callable[..., GatepostGraph], shop: Any, cents: int, why: str
+) -> None:
+    """Who wrote the plan, what time it is and what was spent: what is recorded can be carried out."""
+
+    @tool(effect="write", on_doubt="retry", cost=60)
+    def charge(ctx: EffectContext, customer: str, cents: int) -> str:
+        shop.booked.append((ctx.idempotency_key, f"{customer}:{cents}"))
+        return "charged"
+
+    steps = tuple(Step(id=f"s{n}", tool="charge", args={"customer": "ada", "cents": n}) for n in (1, 2))
+    budget = 100 if cents == 200 else None
+    flow = Workflow(name="w", goals=("w",), strategy=Stubborn(Plan(steps=steps)), tools=(charge,), budget=budget)
+    shop.graph = build([flow], policy=Policy(BY_MODELS))
+    shop.open(goal="w")
+    first, second = shop.asks()
+    shop.answer(first.approve(by="alice"))
+    with pytest.raises(InvalidDecision, match=why):
+        shop.answer(second.edit(by="alice", cents=cents))
+    assert shop.sold() == ["ada:1"]
 
 
 # time

@@ -27,6 +27,14 @@ VALUES (%(approval_id)s, %(principal)s, %(type)s, %(comment)s, %(args)s, %(diges
         %(on_behalf_of)s, gatepost.now() + make_interval(secs => %(act_seconds)s::float8))
 RETURNING at;
 
+-- name: circumstances
+-- By what an edited action is judged, beside itself: what the run has set out to spend, and who wrote its plan.
+SELECT coalesce((SELECT max((s.record ->> 'spent')::bigint) FROM gatepost.step s WHERE s.run_id = a.run_id), 0) AS spent,
+       coalesce((SELECT p.plan ->> 'origin' FROM gatepost.plan p
+                 WHERE p.run_id = a.run_id ORDER BY p.version DESC LIMIT 1), 'file') AS origin,
+       gatepost.now() AS now
+FROM gatepost.approval a WHERE a.approval_id = %(approval_id)s;
+
 -- name: foresee
 -- What the action would set going that was decided upon, where somebody gave it other arguments.
 UPDATE gatepost.approval SET impact = %(impact)s WHERE approval_id = %(approval_id)s;

@@ -80,6 +80,13 @@ SELECT * FROM (
     SELECT e.at, 5, 'approval', a.approval_id, NULL, 'open', e.kind, e.actor, e.reason, '{}'::json
     FROM gatepost.approval_event e JOIN gatepost.approval a USING (approval_id) WHERE a.run_id = %(run_id)s
     UNION ALL
+    SELECT a.closed_at, 5, 'approval', a.approval_id, NULL,
+           CASE WHEN EXISTS (SELECT FROM gatepost.decision d WHERE d.approval_id = a.approval_id) THEN 'decided' ELSE 'open' END,
+           'void', 'policy_gate', 'no longer asked, and whatever was answered covers nothing', '{}'::json
+    FROM gatepost.approval a
+    WHERE a.run_id = %(run_id)s AND a.status = 'void' AND NOT EXISTS (
+        SELECT FROM gatepost.approval_event e WHERE e.approval_id = a.approval_id AND e.kind = 'withdrawn')
+    UNION ALL
     SELECT e.intended_at, 6, 'effect', e.key, NULL, NULL, 'intended', 'executor', e.tool,
            json_build_object('step', e.step_id, 'arguments', e.arguments, 'approval', e.approval_id)
     FROM gatepost.effect e WHERE e.run_id = %(run_id)s
