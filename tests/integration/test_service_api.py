@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import socket
+import subprocess
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import pytest
 from tests.acceptance.processes import wait_until
 from tests.integration.counter import SELL
-from tests.integration.serving import Person, Served, service
+from tests.integration.serving import HERE, SECONDS, Person, Served, service
 
 from gatepost import Checkpointer, build_graph
 from gatepost.checkpointing.requests import Requests, Sent
@@ -106,30 +112,85 @@ def test_an_edit_is_checked_before_it_is_recorded(alice: Person, waiting: dict[s
     assert alice.get(f"/v1/approvals/{waiting['id']}")["decision"] is None
 
 
-def test_of_fifty_answers_at_once_by_http_and_python_one_counts(
-    alice: Person, served: Served, town_hall: Checkpointer
+SHELLS, DESKS, BROWSERS = 3, 23, 24
+"""Of fifty people: at the command line, in Python, over HTTP."""
+
+
+def test_of_fifty_answers_by_http_command_line_and_python_at_once_one_counts(
+    alice: Person, served: Served, town: Database, town_hall: Checkpointer
 ) -> None:
+    """All of them have said yes before any of them is heard: somebody holds the run until they stand in line."""
     run = alice.start(customer="dora", note="")
-    asked = alice.asked(run)
+    asked = alice.asked(run)["id"]
     before = len(served.calls())
     graph = build_graph([SELL], town_hall)
+    people = [served.person(f"h{number}") for number in range(BROWSERS)]
 
-    def by_http(number: int) -> bool:
-        said = alice.decide(asked["id"], type="approve", comment=str(number))
-        return said.status_code == 200 and not said.json()["repeated"]
+    def by_http(person: Person) -> Told:
+        said = person.decide(asked, type="approve")
+        return (said.json()["by"], True) if said.status_code == 200 else (said.json()["recorded"]["by"], False)
 
-    def by_python(number: int) -> bool:
+    def by_python(number: int) -> Told:
         try:
-            recorded = graph.decide(Decision(approval=asked["id"], type="approve", by=f"p{number}"))
-        except AlreadyDecided:
-            return False
-        return not recorded.repeated
+            return graph.decide(Decision(approval=asked, type="approve", by=f"p{number}")).decision.by, True
+        except AlreadyDecided as refused:
+            return str(refused.recorded["by"]), False
 
-    with ThreadPoolExecutor(10) as crowd:
-        counted = list(crowd.map(lambda n: by_http(n) if n % 2 else by_python(n), range(50)))
-    assert sum(counted) == 1
+    with ExitStack() as stack:
+        let_go, waiting = _held(stack, town, run)
+        shells = [_typed(stack, town, asked, f"c{number}") for number in range(SHELLS)]
+        wait_until(lambda: waiting() == SHELLS, seconds=60)
+        crowd = stack.enter_context(ThreadPoolExecutor(BROWSERS + DESKS))
+        told = [crowd.submit(by_http, person) for person in people]
+        told += [crowd.submit(by_python, number) for number in range(DESKS)]
+        wait_until(lambda: waiting() > 2 * SHELLS, seconds=SECONDS)
+        let_go()
+        heard = [one.result() for one in told] + [_told(shell) for shell in shells]
+    assert len(heard) == 50
+    assert len({by for by, _ in heard}) == 1, "everybody is told of the same answer"
+    assert sum(mine for _, mine in heard) == 1
     assert alice.wait(run, "succeeded")
     assert len(served.calls()) == before + 1
+
+
+Told = tuple[str, bool]
+"""Whose answer stands, and whether it is one's own."""
+
+
+def _held(stack: ExitStack, town: Database, run: str) -> tuple[Callable[[], None], Callable[[], int]]:
+    """Hold the row of a run; how to let go of it, and how many wait for that."""
+    holding, looking = (stack.enter_context(psycopg.connect(town.url, autocommit=one)) for one in (False, True))
+    holding.execute("SELECT FROM gatepost.run WHERE run_id = %s FOR UPDATE", [run])
+    lined_up = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    def waiting() -> int:
+        (row,) = looking.execute(lined_up).fetchall()
+        return int(row[0])
+
+    return holding.commit, waiting
+
+
+def _typed(stack: ExitStack, town: Database, asked: str, name: str) -> subprocess.Popen[str]:
+    words = ["--workflows", "counter:WORKFLOWS", "approval", "approve", asked, "--as", name, "--no-run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gatepost.service.cli.app", *words],
+        cwd=HERE,
+        env={**os.environ, "GATEPOST_DATABASE_URL": town.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    stack.enter_context(process)
+    stack.callback(process.kill)
+    return process
+
+
+def _told(shell: subprocess.Popen[str]) -> Told:
+    out, err = shell.communicate(timeout=SECONDS)
+    found = re.search(r"approve by (\w+)", out + err)
+    assert found, (out, err)
+    assert shell.returncode in (0, 5), err
+    return found[1], shell.returncode == 0
 
 
 def test_a_start_that_is_sent_again_is_one_run(alice: Person, served: Served, town_hall: Checkpointer) -> None:
