@@ -6,7 +6,7 @@ nothing is shown twice when rows come in meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +14,8 @@ from gatepost.checkpointing.answers import as_shown
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 
-LANES = 4_000
-"""Step records that a drawing takes; a longer run shows its newest."""
+SHOWN = 20_000
+"""Characters of an artifact or a receipt that a page shows; the rest is for whoever saves it."""
 
 
 class Overview:
@@ -81,9 +81,43 @@ class Overview:
         (row,) = await self._rows("overview.stamp", tenant=tenant)
         return row["open"], f"{row['open']}-{row['changed']}"
 
-    async def lanes(self, run_id: str, *, limit: int = LANES) -> list[dict[str, Any]]:
-        """The newest step records of a run, in order, without inputs and outputs."""
-        return await self._rows("overview.lanes", run_id=run_id, limit=limit)
+    async def asked(self, run_id: str, tenant: str, *, limit: int = 30) -> list[dict[str, Any]]:
+        """What a run asked, with the answers: what is open first, then the newest."""
+        return await self._rows("overview.asked", run_id=run_id, tenant=tenant, limit=limit)
+
+    async def effects(
+        self, run_id: str, *, since: datetime | None, until: datetime | None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """The effects announced after one moment and up to another, the newest first; receipts that are short."""
+        return await self._rows("overview.effects", run_id=run_id, since=since, until=until, longest=SHOWN, limit=limit)
+
+    async def artifacts(self, run_id: str, *, limit: int = 30) -> list[dict[str, Any]]:
+        """The newest artifacts of a run, each with the beginning of its content and its whole `length`."""
+        return await self._rows("overview.artifacts", run_id=run_id, longest=SHOWN, limit=limit)
+
+    async def progress(self, run_id: str, *, seq: int | None = None) -> Mapping[str, int]:
+        """How many steps stand how, of those that have moved, as of a transition (None: now)."""
+        rows = await self._rows("overview.progress", run_id=run_id, seq=seq)
+        return {row["status"]: row["steps"] for row in rows}
+
+    async def moved(self, run_id: str, *, after: int, until: int, limit: int) -> tuple[list[str], int]:
+        """Steps that moved in the transitions `after < seq <= until`, the last first, and how many there are."""
+        rows = await self._rows("overview.moved", run_id=run_id, after=after, until=until, limit=limit)
+        return [row["step_id"] for row in rows], rows[0]["moved"] if rows else 0
+
+    async def stood(self, run_id: str, steps: Sequence[str], *, seq: int) -> dict[str, dict[str, Any]]:
+        """The records of some steps as of a transition, as they are stored."""
+        rows = await self._rows("overview.stood", run_id=run_id, steps=list(steps), seq=seq)
+        return {row["step_id"]: {**row["record"], "status": row["status"]} for row in rows}
+
+    async def planned(self, run_id: str, version: int) -> int:
+        """How many steps a version of the plan has."""
+        rows = await self._rows("overview.planned", run_id=run_id, version=version)
+        return rows[0]["steps"] if rows else 0
+
+    async def forks(self, run_id: str, tenant: str, *, limit: int = 20) -> list[dict[str, Any]]:
+        """The runs that were forked from one, the newest first."""
+        return await self._rows("overview.forks", run_id=run_id, tenant=tenant, limit=limit)
 
     async def steps(self, run_id: str, *, limit: int = 500) -> list[dict[str, Any]]:
         """Where each step stands, the last moved first, without inputs and outputs."""
@@ -92,10 +126,6 @@ class Overview:
     async def visits(self, run_id: str) -> Mapping[str, int]:
         """How often each node of the graph ran."""
         return {row["node"]: row["visits"] for row in await self._rows("overview.visits", run_id=run_id)}
-
-    async def owners(self, run_id: str) -> list[dict[str, Any]]:
-        """When the run was taken over: the first transition under each epoch."""
-        return await self._rows("overview.owners", run_id=run_id)
 
     async def now(self) -> datetime:
         """The database's time."""

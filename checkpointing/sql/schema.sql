@@ -1148,6 +1148,8 @@ CREATE INDEX revoked_link_by_approval ON gatepost.revoked_link USING btree (appr
 
 CREATE INDEX run_by_age ON gatepost.run USING btree (created_at DESC, run_id);
 
+CREATE INDEX run_forks ON gatepost.run USING btree (parent_run_id, created_at) WHERE (parent_run_id IS NOT NULL);
+
 CREATE INDEX run_movable ON gatepost.run USING btree (priority DESC, created_at, run_id) WHERE (status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status]));
 
 CREATE INDEX run_ordered ON gatepost.run USING btree (run_id) WHERE (ordered IS NOT NULL);

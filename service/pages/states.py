@@ -7,6 +7,7 @@ look at; what is left out is counted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -15,13 +16,13 @@ from fastapi.responses import HTMLResponse
 from gatepost.checkpointing.recordings import channels_of
 from gatepost.graph import view
 from gatepost.graph.difference import ABSENT, Change, difference
-from gatepost.graph.rewind import Rewind
 from gatepost.service.http.caller import InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.reading import run_of
 from gatepost.service.pages.render import page
 from gatepost.service.pages.visitor import Visitor
+from gatepost.state.board import pending
 from gatepost.state.record import Record
 from gatepost.state.transition import Transition
 
@@ -32,7 +33,7 @@ MOST_CHANGES = 120
 MOST_STEPS = 60
 FOLDED = 3
 """More places than that within one value are shown as the value before and after."""
-_ENGINE_ONLY = frozenset({"schema_version", "approval"})
+_TWICE = frozenset({"schema_version", "approval"})
 """What would only repeat what is shown elsewhere."""
 _FIRST = ("status", "steps", "outcome", "approvals", "input", "responses")
 _LAST = ("counters", "signals", "frontier", "planning", "plan")
@@ -50,15 +51,13 @@ async def states(
     near = await house.saver.history.page(run_id, before=here + AROUND + 1, limit=2 * AROUND + 1)
     shown = next((one for one in near if one.seq == here), None)
     if shown is None:
-        raise Refused(
-            404, "no-such-transition", "There is no such transition", detail=f"The run has made {row['seq']} so far."
-        )
+        said = f"The run has made {row['seq']} so far."
+        raise Refused(404, "no-such-transition", "There is no such transition", detail=said)
     (first,) = await house.saver.history.transitions(run_id, limit=1)
     earlier = max((one.seq for one in near if one.seq < here), default=None)
     other = await _other(house, run_id, near, against if against is not None else earlier)
-    found = await _states(house, run_id, [one for one in (shown, other) if one is not None])
-    state, before = found.get(here), found.get(other.seq) if other else None
-    changes = told_apart(before, state) if state is not None and before is not None else []
+    pair = await _Pair.read(house, run_id, shown, other)
+    changes = told_apart(pair.before, pair.state) if pair.state is not None and pair.before is not None else []
     return await page(
         house,
         visitor,
@@ -74,10 +73,11 @@ async def states(
         },
         other=other.seq if other else None,
         chosen=against is not None and against != earlier,
-        state=_shown(state, changes) if state is not None else None,
-        compared=before is not None,
+        state=_shown(pair) if pair.state is not None else None,
+        compared=pair.before is not None,
         changes=changes[:MOST_CHANGES],
         more_changes=max(0, len(changes) - MOST_CHANGES),
+        more_moved=max(0, pair.moved - MOST_STEPS),
     )
 
 
@@ -92,38 +92,73 @@ async def _other(house: House, run_id: str, near: list[Transition], wanted: int 
     return found
 
 
-async def _states(house: House, run_id: str, wanted: list[Transition]) -> dict[int, dict[str, Any]]:
-    """The states that were kept, by transition. The later one is read first: from there going back costs little."""
-    rewind, found = Rewind(house.saver.history), {}
-    for one in sorted(wanted, key=lambda one: -one.seq):
-        if one.checkpoint_id is None:
-            continue
-        place = {"thread_id": run_id, "checkpoint_ns": "", "checkpoint_id": one.checkpoint_id}
-        kept = await house.saver.aget_tuple({"configurable": place})
-        if kept is None:
-            continue
-        values = channels_of(kept.checkpoint["channel_values"])
-        found[one.seq] = await rewind.as_of(values, seq=one.seq) if view.is_run_state(values) else values
-    return found
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A state, and the one that it is compared with; None where it was not kept."""
+
+    state: dict[str, Any] | None
+    before: dict[str, Any] | None
+    moved: int
+    """Steps that stand otherwise in one of them, or did in between; of so many at most are `MOST_STEPS` read."""
+    changed: frozenset[str]
+    counted: Mapping[str, int]
+    planned: int
+
+    @classmethod
+    async def read(cls, house: House, run_id: str, one: Transition, other: Transition | None) -> _Pair:
+        """Read both, with the steps that moved in between and those that moved last."""
+        overview, wanted = house.overview, [one] if other is None else [one, other]
+        low, high = min(each.seq for each in wanted), max(each.seq for each in wanted)
+        names, moved = await overview.moved(run_id, after=low, until=high, limit=MOST_STEPS)
+        last, _ = await overview.moved(run_id, after=-1, until=high, limit=MOST_STEPS)
+        names = list(dict.fromkeys([*names, *last]))[:MOST_STEPS]
+        found: list[dict[str, Any] | None] = []
+        plans = _Plans(house, run_id)
+        for each in wanted:
+            channels = await _channels(house, run_id, each)
+            if channels is not None and view.is_run_state(channels):
+                plan, planned = await plans.of(channels["plan_version"])
+                stood = await overview.stood(run_id, names, seq=each.seq)
+                channels = view.put_together(channels, plan, {**planned, **stood})
+            found.append(channels)
+        state, before = found[0], found[1] if len(found) > 1 else None
+        counted = await overview.progress(run_id, seq=one.seq) if state is not None else {}
+        size = await overview.planned(run_id, state["plan_version"]) if state and state.get("plan_version") else 0
+        steps = (state or {}).get("steps") or {}
+        apart = {name for name in steps if before is None or steps[name] != (before.get("steps") or {}).get(name)}
+        return cls(state, before, moved, frozenset(apart if before is not None else ()), counted, size)
+
+
+class _Plans:
+    """The plans of a run that are short enough to be shown, each read once."""
+
+    def __init__(self, house: House, run_id: str) -> None:
+        self._house, self._run_id = house, run_id
+        self._known: dict[int, tuple[dict[str, Any] | None, dict[str, Any]]] = {0: (None, {})}
+
+    async def of(self, version: int) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """A version as plain data, and its steps before anything was recorded of them."""
+        if version not in self._known:
+            if await self._house.overview.planned(self._run_id, version) > MOST_STEPS:
+                self._known[version] = None, {}
+            else:
+                plan = await self._house.saver.history.plan(self._run_id, version)
+                self._known[version] = plan.plain(), pending(plan)
+        return self._known[version]
+
+
+async def _channels(house: House, run_id: str, one: Transition) -> dict[str, Any] | None:
+    """What the checkpoint of a transition holds; None where none was kept."""
+    if one.checkpoint_id is None:
+        return None
+    place = {"thread_id": run_id, "checkpoint_ns": "", "checkpoint_id": one.checkpoint_id}
+    kept = await house.saver.aget_tuple({"configurable": place})
+    return None if kept is None else channels_of(kept.checkpoint["channel_values"])
 
 
 def told_apart(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What differs, for a person: the steps first, and of a value that differs in many places the whole.
-
-    Plans and step records that are the same object in both need no look.
-    """
-    names = [
-        name
-        for name in dict.fromkeys([*before, *after])
-        if name not in _ENGINE_ONLY and before.get(name) is not after.get(name)
-    ]
-    was, now = ({name: state[name] for name in names if name in state} for state in (before, after))
-    for name in names:
-        one, two = was.get(name), now.get(name)
-        if isinstance(one, dict) and isinstance(two, dict):
-            same = {key for key in one.keys() & two.keys() if one[key] is two[key]}
-            was[name] = {key: value for key, value in one.items() if key not in same}
-            now[name] = {key: value for key, value in two.items() if key not in same}
+    """What differs, for a person: the steps first, and of a value that differs in many places the whole."""
+    was, now = ({name: state[name] for name in state if name not in _TWICE} for state in (before, after))
     return sorted(_folded(difference(was, now), was, now), key=_place)
 
 
@@ -161,22 +196,17 @@ def _place(change: Change) -> tuple[int, str]:
     return known.get(name, 50), change.path
 
 
-def _shown(state: Mapping[str, Any], changes: list[Change]) -> dict[str, Any]:
+def _shown(pair: _Pair) -> dict[str, Any]:
     """A state as a person looks at it: steps in a table, those that changed first, and the rest by name."""
+    state = pair.state or {}
     steps: Mapping[str, Any] = state.get("steps") or {}
-    changed = dict.fromkeys(
-        change.path.split("/")[1] for change in changes if change.path.startswith("steps/") and "/" in change.path
-    )
-    order = [step for step in changed if step in steps]
-    order += [step for step in steps if step not in changed][: max(0, MOST_STEPS - len(order))]
-    counted: dict[str, int] = {}
-    for record in steps.values():
-        counted[str(record["status"])] = counted.get(str(record["status"]), 0) + 1
-    rest = {name: value for name, value in state.items() if name not in {"steps", *_ENGINE_ONLY}}
+    order = sorted(steps, key=lambda step: step not in pair.changed)[:MOST_STEPS]
+    rest = {name: value for name, value in state.items() if name not in {"steps", *_TWICE}}
+    waiting = max(0, pair.planned - sum(pair.counted.values()))
     return {
-        "steps": [{**steps[step], "id": step, "changed": step in changed} for step in order[:MOST_STEPS]],
-        "more_steps": len(steps) - min(len(order), MOST_STEPS),
-        "counted": counted,
+        "steps": [{**steps[step], "id": step, "changed": step in pair.changed} for step in order],
+        "more_steps": max(pair.planned, len(steps)) - len(order),
+        "counted": {**pair.counted, **({"pending": waiting + pair.counted.get("pending", 0)} if waiting else {})},
         "channels": {name: _plain(value) for name, value in rest.items()},
     }
 

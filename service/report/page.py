@@ -20,7 +20,7 @@ from markupsafe import Markup
 from gatepost.checkpointing.history import utc
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.service import terminal, told
-from gatepost.service.report.lanes import lanes
+from gatepost.service.timeline import timeline
 from gatepost.state.transition import Transition
 
 SHOWN = 1_000
@@ -50,13 +50,15 @@ async def report(checkpointer: Checkpointer, run_id: str, tenant: str) -> str:
     )
 
 
-def render(*, run: Mapping[str, Any], story: list[Transition], **found: Any) -> str:
+def render(*, run: Mapping[str, Any], story: list[Transition], effects: list[dict[str, Any]], **found: Any) -> str:
     """The document for what was found: rows as the database has them."""
     css = _text("report.css")
     style_hash = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    drawn = timeline(story, effects=effects, until=run["finished_at"] or run["now"])
     # The style is ours, and has to stand as it is: its hash is what the policy lets in.
     return _environment().from_string(_text("report.html")).render(
-        run=run, story=story, lanes=lanes(story), css=Markup(css), style_hash=style_hash, **found  # noqa: S704
+        run=run, story=story, effects=effects, timeline=drawn, style_hash=style_hash,
+        css=Markup(css), **found,  # noqa: S704
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import pytest
 from langgraph.types import Command
 
 from gatepost import Artifact, Conclusion, FixedPlan, Plan, Step, Workflow, build_graph, tool
-from gatepost.service.report.lanes import WAITS, lanes
 from gatepost.service.report.page import report
+from gatepost.service.timeline import timeline
 from gatepost.state.errors import UnknownRun
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -116,17 +117,28 @@ def test_the_report_of_another_tenant_is_refused(hostile: tuple[Any, str]) -> No
         hostile[0].saver.bridge.run(report(hostile[0].saver, "hostile", "other"))
 
 
-def test_lanes_have_every_transition_once_in_order_and_a_wait_of_its_own(hostile: tuple[Any, str]) -> None:
+def test_nodes_have_every_transition_once_in_order_and_the_run_shows_its_wait(hostile: tuple[Any, str]) -> None:
     story = hostile[0].history({"configurable": {"thread_id": "hostile"}})
-    drawn = lanes(story)
-    bars = sorted((bar for lane in drawn for bar in lane.bars if lane.name != WAITS), key=lambda bar: bar.seq)
+    effects = hostile[0].saver.bridge.run(hostile[0].saver.history.effects("hostile"))
+    drawn = timeline(story, effects=effects, until=story[-1].at).lanes
+    bars = sorted((bar for lane in drawn if lane.group == "node" for bar in lane.bars), key=lambda bar: bar.seq)
     assert [bar.seq for bar in bars] == [one.seq for one in story]
     assert [bar.left for bar in bars] == sorted(bar.left for bar in bars)
     assert all(bar.left + bar.width <= 100.1 for lane in drawn for bar in lane.bars)
-    (wait,) = drawn[-1].bars
-    assert (drawn[-1].name, wait.kind) == (WAITS, "wait")
+    (wait,) = [bar for bar in drawn[0].bars if bar.kind == "blocked"]
     assert next(bar.kind for bar in bars if bar.seq == wait.seq) == "person"
+    assert [mark.kind for mark in drawn[0].marks] == ["person"]
+    (step,) = [lane for lane in drawn if lane.group == "step"]
+    assert [bar.kind for bar in step.bars] == ["blocked", "running"]
+    assert {mark.kind for mark in step.marks} == {"succeeded", "effect"}
+
+
+def test_a_part_of_a_story_shows_how_a_step_stood_before_it(hostile: tuple[Any, str]) -> None:
+    story = hostile[0].history({"configurable": {"thread_id": "hostile"}})
+    at = next(number for number, one in enumerate(story) if one.cause.kind == "person")
+    (step,) = [lane for lane in timeline(story[at:], effects=[], until=story[-1].at).lanes if lane.group == "step"]
+    assert step.bars[0].kind == "blocked"
 
 
 def test_a_story_of_nothing_has_no_lanes() -> None:
-    assert lanes([]) == []
+    assert timeline([], effects=[], until=datetime.now(UTC)).lanes == []

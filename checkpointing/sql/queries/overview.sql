@@ -43,24 +43,62 @@ SELECT count(*) FILTER (WHERE a.status = 'open') AS open,
 FROM gatepost.approval a JOIN gatepost.run r USING (run_id)
 WHERE r.tenant = %(tenant)s;
 
--- name: lanes
--- What became of the steps of a run, for the drawing of its time: the newest records, without what they hold.
-SELECT * FROM (
-    SELECT s.step_id, s.seq, s.status, s.at, s.record ->> 'tool' AS tool, s.record ->> 'reason' AS reason,
-           s.record ->> 'label' AS label, s.record ->> 'approval' AS approval, s.record -> 'failure' AS failure
-    FROM gatepost.step s WHERE s.run_id = %(run_id)s
-    ORDER BY s.seq DESC LIMIT %(limit)s
-) AS newest ORDER BY seq, at, step_id;
+-- name: asked
+-- What a run asked: what is open first, then the newest.
+SELECT a.approval_id, a.step_id, a.status, a.request, a.opened_at, d.principal, d.type, d.comment, d.at AS decided_at
+FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
+WHERE a.run_id = %(run_id)s AND r.tenant = %(tenant)s
+ORDER BY (a.status = 'open') DESC, a.opened_at DESC, a.approval_id LIMIT %(limit)s;
+
+-- name: effects
+-- The effects that were announced in a stretch of a run, with receipts that are short enough to be shown.
+SELECT key, step_id, purpose, tool, effect_class, state, attempts, intended_at, finished_at, failure,
+       CASE WHEN length(result::text) <= %(longest)s::int THEN result END AS result,
+       length(result::text) > %(longest)s::int AS too_long
+FROM gatepost.effect
+WHERE run_id = %(run_id)s AND (%(since)s::timestamptz IS NULL OR intended_at > %(since)s::timestamptz)
+  AND (%(until)s::timestamptz IS NULL OR intended_at <= %(until)s::timestamptz)
+ORDER BY intended_at DESC, key LIMIT %(limit)s;
+
+-- name: artifacts
+-- The newest artifacts of a run, each with as much of it as is shown.
+SELECT name, version, step_id, media_type, sha256, left(content, %(longest)s::int) AS content, length(content) AS length
+FROM gatepost.artifact WHERE run_id = %(run_id)s ORDER BY seq DESC, name, version DESC LIMIT %(limit)s;
+
+-- name: progress
+-- How many steps stand how, of those that have moved, as of a transition or now.
+SELECT status, count(*) AS steps FROM (
+    SELECT DISTINCT ON (step_id) status FROM gatepost.step
+    WHERE run_id = %(run_id)s AND (%(seq)s::bigint IS NULL OR seq <= %(seq)s) ORDER BY step_id, seq DESC
+) AS latest GROUP BY status ORDER BY steps DESC, status;
+
+-- name: moved
+-- The steps that moved after one transition and up to another, the last first; and how many there are.
+SELECT step_id, count(*) OVER () AS moved FROM gatepost.step
+WHERE run_id = %(run_id)s AND seq > %(after)s AND seq <= %(until)s
+GROUP BY step_id ORDER BY max(seq) DESC, step_id LIMIT %(limit)s;
+
+-- name: stood
+-- How some steps of a run stood as of a transition.
+SELECT step.step_id, step.status, step.record FROM unnest(%(steps)s::text[]) AS wanted (step_id), LATERAL (
+    SELECT s.step_id, s.status, s.record FROM gatepost.step s
+    WHERE s.run_id = %(run_id)s AND s.step_id = wanted.step_id AND s.seq <= %(seq)s ORDER BY s.seq DESC LIMIT 1
+) AS step;
+
+-- name: planned
+-- How many steps a version of the plan has.
+SELECT json_array_length((plan -> 'steps')::json) AS steps FROM gatepost.plan
+WHERE run_id = %(run_id)s AND version = %(version)s;
+
+-- name: forks
+-- The runs that were forked from one, the newest first.
+SELECT run_id, status, parent_seq, fork_effects, requested_by, created_at FROM gatepost.run
+WHERE parent_run_id = %(run_id)s AND tenant = %(tenant)s ORDER BY created_at DESC, run_id LIMIT %(limit)s;
 
 -- name: visits
--- How often each node of the graph ran, and under how many owners the run was moved.
+-- How often each node of the graph ran.
 SELECT node, count(*) AS visits FROM gatepost.transition t, unnest(t.nodes) AS node
 WHERE t.run_id = %(run_id)s GROUP BY node;
-
--- name: owners
--- When the run was taken over: the first transition under each epoch.
-SELECT epoch, min(at) AS at, min(seq) AS seq FROM gatepost.transition
-WHERE run_id = %(run_id)s GROUP BY epoch ORDER BY epoch LIMIT 200;
 
 -- name: moment
 -- What time it is, for ages.
