@@ -59,6 +59,7 @@ class Overview:
         status: str | None = "open",
         run_id: str | None = None,
         workflow: str | None = None,
+        tool: str | None = None,
         after: tuple[datetime, str] | None = None,
         limit: int = 50,
     ) -> list[dict[str, Any]]:
@@ -70,6 +71,7 @@ class Overview:
             status=status,
             run_id=run_id,
             workflow=workflow,
+            tool=tool,
             opened_at=opened_at,
             after=approval,
             limit=limit,

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp
 from gatepost.service.http import approvals, artifacts, bulk, events, health, operating, problem, runs, timetravel
 from gatepost.service.http.guard import Guard
 from gatepost.service.http.house import House
-from gatepost.service.pages import inbox, link, one_run, sign_in, states, wrong
+from gatepost.service.pages import compare, forks, inbox, link, one_run, replays, sign_in, states, together, wrong
+from gatepost.service.pages import operating as hands
 from gatepost.service.pages import runs as run_pages
 
 PROBLEM = {
@@ -48,7 +49,7 @@ def application(house: House) -> FastAPI:
         app.include_router(part.router, prefix="/v1", responses=RESPONSES)
     app.include_router(health.workflows, prefix="/v1", responses=RESPONSES)
     app.include_router(health.router, responses={503: PROBLEM})
-    for page in (sign_in, inbox, run_pages, states, one_run, link):
+    for page in (sign_in, inbox, together, run_pages, states, replays, forks, compare, hands, one_run, link):
         app.include_router(page.router)
     return app
 

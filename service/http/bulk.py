@@ -58,10 +58,19 @@ async def decide_several(
     """Give the same answer to several approvals of the same action. Each has its own result; none waits for another."""
 
     async def change() -> dict[str, Any]:
-        await _same_action(house, caller, given)
-        return {"results": [await _one(house, caller, given, item) for item in given.items]}
+        return {"results": await decided_together(house, caller, given)}
 
     return await once(house, request, caller, request_key, change)
+
+
+async def decided_together(house: House, caller: Caller, given: BulkAnswer) -> list[dict[str, Any]]:
+    """Answer each for itself; what became of each (`BulkResult`).
+
+    Raises:
+        Refused: they ask for different actions. Nothing was recorded.
+    """
+    await _same_action(house, caller, given)
+    return [await _one(house, caller, given, item) for item in given.items]
 
 
 async def _same_action(house: House, caller: Caller, given: BulkAnswer) -> None:

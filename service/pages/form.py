@@ -29,6 +29,8 @@ class Field:
     kind: Kind
     text: str
     """What stands in it."""
+    prefix: str = "arg"
+    """What its name in the form begins with; other names there are ours."""
 
     @property
     def name(self) -> str:
@@ -37,8 +39,8 @@ class Field:
 
     @property
     def input(self) -> str:
-        """Its name in the form; other names there are ours."""
-        return f"arg.{self.name}"
+        """Its name in the form."""
+        return f"{self.prefix}.{self.name}"
 
     @property
     def label(self) -> str:
@@ -61,13 +63,14 @@ class Field:
         return tuple(map(str, self.takes.choices)) if self.kind == "choice" else ()
 
 
-def fields(schema: Mapping[str, Any], values: Mapping[str, Any]) -> list[Field]:
-    """The fields for some values, those that the schema names first."""
+def fields(schema: Mapping[str, Any], values: Mapping[str, Any], *, prefix: str = "arg") -> list[Field]:
+    """The fields for some values, those that the schema names first; `prefix` tells one group of a form from others."""
     known = form.fields_of(schema)
     defaults = {name: found["default"] for name, found in schema.get("properties", {}).items() if "default" in found}
     others = [form.Field(name, frozenset(), required=False) for name in values if name not in known]
     return [
-        _field(takes, values.get(takes.name, defaults.get(takes.name, MISSING))) for takes in [*known.values(), *others]
+        _field(takes, values.get(takes.name, defaults.get(takes.name, MISSING)), prefix)
+        for takes in [*known.values(), *others]
     ]
 
 
@@ -91,9 +94,9 @@ def read(given: Mapping[str, str], asked: list[Field], values: Mapping[str, Any]
     return found
 
 
-def _field(takes: form.Field, value: Any) -> Field:
+def _field(takes: form.Field, value: Any, prefix: str) -> Field:
     kind = _kind(takes, value)
-    return Field(takes, kind, _text(kind, value))
+    return Field(takes, kind, _text(kind, value), prefix)
 
 
 def _kind(takes: form.Field, value: Any) -> Kind:

@@ -55,6 +55,9 @@ async def answer(approval: str, request: Request, house: InHouse, visitor: Visit
     given = await form_of(request)
     chosen = await approval_of(house, approval, visitor.tenant)
     try:
+        if given.get("type") == "comment":
+            await _comment(house, visitor, approval, given.get("comment", ""))
+            return RedirectResponse(f"/inbox/{approval}", 303)
         await decided(house, visitor, approval, _answer(given, chosen), authenticated=f"key:{visitor.key.key_id}")
     except UnknownApproval:
         raise
@@ -65,6 +68,13 @@ async def answer(approval: str, request: Request, house: InHouse, visitor: Visit
         refused = str(error).split(" `gatepost")[0]
         return await _page(house, visitor, rows, filters, again, alone=True, refused=refused, code=status, given=given)
     return RedirectResponse(f"/inbox/{approval}", 303)
+
+
+async def _comment(house: House, visitor: Caller, approval: str, said: str) -> None:
+    text = said.replace("\r\n", "\n").strip()[:10_000]
+    if not text:
+        raise CallerMistake("say something first.")
+    await house.saver.approvals.comment(approval, text, tenant=visitor.tenant, by=visitor.name)
 
 
 def _answer(given: Mapping[str, str], row: Mapping[str, Any]) -> shape.Answer:
@@ -119,6 +129,7 @@ async def _page(
     code: int = 200,
     given: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
+    told = await house.saver.approvals.life(chosen["approval_id"]) if chosen else []
     return await page(
         house,
         visitor,
@@ -127,8 +138,9 @@ async def _page(
         refresh=EVENTS,
         items=[_item(row) for row in rows],
         filters=filters,
-        chosen=_chosen(chosen, given or {}) if chosen else None,
-        told=await house.saver.approvals.life(chosen["approval_id"]) if chosen else [],
+        chosen=_chosen(chosen, given or {}, told) if chosen else None,
+        told=told,
+        alike=_alike(rows, chosen) if chosen else 0,
         alone=alone,
         refused=refused,
         statuses=[status.value for status in ApprovalStatus],
@@ -141,7 +153,16 @@ def _item(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "asked": asked, "summary": " · ".join(text[:60] for text in plain[:3])}
 
 
-def _chosen(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+def _alike(rows: list[dict[str, Any]], chosen: Mapping[str, Any]) -> int:
+    """How many open questions of the list ask for the same action."""
+    if request_in(chosen).kind != "action":
+        return 0
+    like = [row for row in rows if row["status"] == "open" and row["workflow"] == chosen["workflow"]]
+    same = [row for row in like if row["request"]["tool"] == chosen["request"]["tool"]]
+    return sum(request_in(row).kind == "action" for row in same)
+
+
+def _chosen(row: Mapping[str, Any], given: Mapping[str, str], told: list[dict[str, Any]]) -> dict[str, Any]:
     asked = request_in(row)
     values = _editable(asked)
     fields = form.fields(asked.args_schema, values) if "edit" in asked.allowed else []
@@ -159,6 +180,7 @@ def _chosen(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
         "changes": changes,
         "impact": row["request"].get("impact") or [],
         "comment": given.get("comment", ""),
+        "yes": sum(one["kind"] == "approve" and one["level"] == asked.level for one in told),
         "editing": given.get("type") == "edit",
         "typed": given,
     }

@@ -115,7 +115,7 @@ class _Pair:
         found: list[dict[str, Any] | None] = []
         plans = _Plans(house, run_id)
         for each in wanted:
-            channels = await _channels(house, run_id, each)
+            channels = await channels_of_transition(house, run_id, each)
             if channels is not None and view.is_run_state(channels):
                 plan, planned = await plans.of(channels["plan_version"])
                 stood = await overview.stood(run_id, names, seq=each.seq)
@@ -147,7 +147,7 @@ class _Plans:
         return self._known[version]
 
 
-async def _channels(house: House, run_id: str, one: Transition) -> dict[str, Any] | None:
+async def channels_of_transition(house: House, run_id: str, one: Transition) -> dict[str, Any] | None:
     """What the checkpoint of a transition holds; None where none was kept."""
     if one.checkpoint_id is None:
         return None

@@ -61,6 +61,10 @@ def pages(served: Served, alice: Person) -> dict[str, str]:
     question = alice.asked(waits)
     for customer in ("ada", "bob", "eve"):
         alice.asked(alice.start("sell", customer=customer, note="as agreed by phone"))
+    key = {"Idempotency-Key": "fork"}
+    fork = alice.http.post(f"/v1/runs/{done}/fork", json={"at": "3", "effects": "reuse"}, headers=key).json()["id"]
+    alice.decide(alice.asked(fork)["id"], type="reject", comment="Not with these controls.")
+    alice.wait(fork, "rejected")
     return {
         "inbox": "/inbox",
         "question": f"/inbox/{question['id']}",
@@ -69,6 +73,11 @@ def pages(served: Served, alice: Person) -> dict[str, str]:
         "run-done": f"/runs/{done}",
         "run-waits": f"/runs/{waits}",
         "states": f"/runs/{done}/states?at=4",
+        "replay": f"/runs/{done}/replay",
+        "fork": f"/runs/{done}/fork",
+        "compare": f"/runs/{fork}/compare",
+        "operate": f"/runs/{waits}/operate?mode=rollback",
+        "together": "/answers?workflow=sell&tool=charge",
         "start": "/start",
         "sign-in": "/sign-in",
         "no-such-page": "/runs/run_none",

@@ -31,6 +31,7 @@ WHERE r.tenant = %(tenant)s
   AND (%(status)s::text IS NULL OR a.status::text = %(status)s)
   AND (%(run_id)s::text IS NULL OR a.run_id = %(run_id)s)
   AND (%(workflow)s::text IS NULL OR r.workflow = %(workflow)s)
+  AND (%(tool)s::text IS NULL OR a.request ->> 'tool' = %(tool)s)
   AND (%(opened_at)s::timestamptz IS NULL
        OR (a.opened_at, a.approval_id) > (%(opened_at)s::timestamptz, %(after)s::text))
 ORDER BY a.opened_at, a.approval_id

@@ -81,6 +81,9 @@ document.addEventListener("click", (event) => {
   if (event.target.closest?.("[data-reload]")) location.reload();
 });
 document.addEventListener("change", (event) => {
+  if (event.target.matches?.("[data-all]")) {
+    event.target.closest("form").querySelectorAll("tbody input[type=checkbox]").forEach((one) => { one.checked = event.target.checked; });
+  }
   if (event.target.matches?.("[data-submit]")) event.target.form.requestSubmit();
 });
 document.addEventListener("submit", (event) => {
@@ -89,6 +92,8 @@ document.addEventListener("submit", (event) => {
   if (form.method !== "post") return;
   if (form.dataset.sent) { event.preventDefault(); return; }
   form.dataset.sent = "yes";
+  const button = event.submitter;
+  if (form.dataset.busy && button) { button.textContent = form.dataset.busy; button.setAttribute("aria-busy", "true"); }
 });
 addEventListener("pageshow", () => document.querySelectorAll("[data-sent]").forEach((one) => delete one.dataset.sent));
 
