@@ -151,7 +151,7 @@ async def _page(
     return await page(
         house,
         visitor,
-        "fork.html",
+        "fork_from.html",
         status=422 if refused else 200,
         run=row,
         offered=offered,
