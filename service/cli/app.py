@@ -29,12 +29,14 @@ from gatepost.service.cli import (
     workflow,
 )
 from gatepost.service.cli import policy as rules
+from gatepost.service.cli.before import CommandsAfterOptions
 from gatepost.service.cli.desk import Options, named_workflows
 from gatepost.service.cli.exits import EPILOG, flush, leave
 from gatepost.service.cli.typed import options_before
 
 app = typer.Typer(
     name="gatepost",
+    cls=CommandsAfterOptions,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

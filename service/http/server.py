@@ -55,7 +55,10 @@ def bound(host: str, port: int, *, option: str = "--port") -> socket.socket:
         listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=False)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise CallerMistake(f"port {port} is in use. Choose another: {option} {port + 1}, or 0 for any.") from None
+            raise CallerMistake(
+                f"port {port} is in use, perhaps by another gatepost. Stop that, or choose another port: "
+                f"{option} {port + 1}, or 0 for any."
+            ) from None
         raise CallerMistake(
             f"{host}:{port} cannot be listened on ({error.strerror}). Correct the host or {option}."
         ) from None
