@@ -19,7 +19,7 @@ from gatepost.service.pages import runs as run_pages
 
 PROBLEM = {
     "description": "A problem (RFC 9457): `title`, `detail`, and `next`, what to do.",
-    "content": {problem.MEDIA_TYPE: {"schema": {"type": "object"}}},
+    "content": {problem.MEDIA_TYPE: {"schema": problem.SCHEMA}},
 }
 RESPONSES: dict[int | str, dict[str, Any]] = dict.fromkeys(
     (400, 401, 403, 404, 405, 408, 409, 413, 421, 422, 429, 503), PROBLEM

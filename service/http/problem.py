@@ -18,6 +18,19 @@ from starlette.exceptions import HTTPException
 from gatepost.state import errors
 
 MEDIA_TYPE = "application/problem+json"
+_TEXT = {"type": "string", "minLength": 1}
+SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "next"],
+    "properties": {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "next": {**_TEXT, "description": "What to do."},
+    },
+}
+"""What every problem of the API has."""
 _RUNS = "GET /v1/runs lists the runs there are."
 _DESCRIBED = "GET /openapi.json lists what there is, and what it takes."
 _APPROVALS = "GET /v1/approvals lists what is asked."
