@@ -12,6 +12,7 @@ from typing import Any
 
 from gatepost.graph.booked import contradiction
 from gatepost.graph.difference import same
+from gatepost.graph.isolated import REFUSED
 from gatepost.graph.tape import Note
 from gatepost.nodes.circumstances import changed
 from gatepost.state.report import Cause
@@ -101,6 +102,9 @@ def _refused(found: Evidence) -> tuple[Cause, str] | None:
             Cause.MISSING_RECORD,
             f"the code reaches for the world, and what it got there is not recorded: {found.refused[0]}",
         )
+    said = f"{found.error or ''} {_state(found.replayed).get('ending') or ''} {found.replayed.get('reason', '')}"
+    if REFUSED in said:
+        return Cause.MISSING_RECORD, f"the code reaches for the world from C, and was refused: {said.strip()[:300]}"
     for note in found.notes:
         if note.cause is Cause.MISSING_RECORD:
             return Cause.MISSING_RECORD, note.text

@@ -1,7 +1,7 @@
 """The seal: while it is on, code in this context opens no connection, starts no process and no thread.
 
-Python's audit events see every socket that Python opens, whatever library asks for it; what a
-library written in C opens by itself (libpq, gRPC) is not seen. The tools of a run are no concern of
+Python's audit events see every socket that Python opens, whatever library asks for it; what a library written in C
+opens by itself (libpq, gRPC) is the matter of `graph.isolated`. The tools of a run are no concern of
 the seal: a replay does not call them at all. It is for what does run: strategies, routing, `conclude`.
 """
 

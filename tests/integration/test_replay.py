@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic import BaseModel
 from tests.golden import workflows as made
@@ -34,6 +38,7 @@ from gatepost.graph.routing import route
 from gatepost.graph.timetravel import areplay_unfinished
 from gatepost.state.errors import InvalidValue, UnknownVersion
 from gatepost.state.recording import read_recording
+from gatepost.testing import Database
 
 Build = Callable[..., GatepostGraph]
 
@@ -223,6 +228,62 @@ def test_a_strategy_that_phones_is_refused_by_the_replay(build: Build) -> None:
     assert "socket.connect" in found.why
     with socket.socket() as line, pytest.raises(ConnectionRefusedError):
         line.connect(("127.0.0.1", 9))  # the seal is gone with the replay
+
+
+class Querying:
+    """A planner that asks a database, through a library in C."""
+
+    url = ""
+
+    def plan(self, situation: Situation) -> Plan | None:
+        """The plan, if the database answers."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute("SELECT 1")
+        return _LOOK if situation.plan is None else None
+
+
+class Chatting:
+    """A planner with a connection that was open before."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    def plan(self, situation: Situation) -> Plan | None:
+        """The plan, after a word that nobody is told of."""
+        with suppress(OSError):
+            os.write(self._line.fileno(), b"a word")
+        with suppress(OSError):
+            self._line.send(b"a word")
+        return _LOOK if situation.plan is None else None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread refuse what C does")
+def test_a_connection_that_c_opens_is_refused_and_the_others_stay(build: Build, town: Database) -> None:
+    flow = Workflow(name="ask", goals=("ask",), strategy=FixedPlan(_LOOK), tools=(made.look,))
+    graph, Querying.url = build([flow]), town.url
+    graph.invoke({"goal": "ask"}, _config("c-asks"))
+    asking = Workflow(name="ask", goals=("ask",), strategy=Querying(), tools=(made.look,))
+    report = replay(record(graph, "c-asks"), [asking])
+    assert report.divergence is not None
+    assert (report.divergence.cause, report.warnings) == (Cause.MISSING_RECORD, ())
+    assert "from C" in report.divergence.why
+    assert graph.invoke({"goal": "ask"}, _config("c-asks-again"))["status"] == "succeeded"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread files of its own")
+def test_a_connection_that_was_open_before_carries_no_word_out(build: Build) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        flow = Workflow(name="chat", goals=("chat",), strategy=Chatting(ours), tools=(made.look,))
+        graph = build([flow])
+        graph.invoke({"goal": "chat"}, _config("chats"))
+        theirs.settimeout(0)
+        assert theirs.recv(100)
+        assert replay("chats", graph).identical
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100)
+        ours.send(b"the replay is over")
+        assert theirs.recv(100) == b"the replay is over"
 
 
 _LOOK = Plan(steps=(Step(id="look", tool="look", args={"customer": "ada"}),))
