@@ -303,7 +303,8 @@ def test_doctor_finds_a_healthy_house_healthy(shell: Shell) -> None:
     assert said.code == 0
     assert all(set(found) == {"name", "ok", "said", "cure"} and found["ok"] for found in findings)
     names = [found["name"] for found in findings]
-    assert names == ["python", "packages", "database", "migrations", "server", "role", "clock", "runs"]
+    beside = ["links", "metrics", "traces"]
+    assert names == ["python", "packages", "database", "migrations", "server", "role", "clock", "runs", *beside]
 
 
 def test_empty_database_is_told_and_prepared_once(tmp_path: Path, gatepost_databases: Databases) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.acceptance.processes import wait_until
 from tests.integration.serving import Served, service
+from tests.integration.yard import Yard
 
 from gatepost import Checkpointer
 from gatepost.checkpointing.gauges import gauges
@@ -127,6 +129,30 @@ def test_a_database_that_does_not_answer_in_time_is_told_as_such(town: Database,
         with pytest.raises(DatabaseUnavailable, match="statement timeout"):
             town_hall.bridge.run(gauges(town_hall.pools, seconds=0.05))
     assert town_hall.bridge.run(gauges(town_hall.pools))
+
+
+def test_what_is_stuck_stranded_or_taken_over_is_told(town_hall: Checkpointer, owner: Any) -> None:
+    yard = Yard(town_hall, owner)
+    metrics = Metrics([yard.name], town_hall.pools)
+    yard.admit("dead", "left", "stranded", "lost", "asked")
+    yard.hold("dead", -timedelta(seconds=1))
+    yard.set("left", updated_at=timedelta(minutes=-2))
+    yard.set("stranded", status="stranded")
+    yard.set("lost", status="waiting")
+    yard.ask("asked", "open")
+    told = values(town_hall.bridge.run(metrics.text()).decode())
+    assert told[("gatepost_runs_stuck", yard.name)] == 2  # one that nobody claims, one that nothing would ever move
+    assert told[("gatepost_runs_next_mover", "nobody", yard.name)] == 1
+    assert told[("gatepost_runs_next_mover", "operator", yard.name)] == 1
+    assert told[("gatepost_runs", "stranded", yard.name)] == 1
+    assert told[("gatepost_queue_oldest_age_seconds", yard.name)] >= 120
+    assert told[("gatepost_approvals_open", yard.name)] == 1
+    for row in yard.rows():
+        metrics.claims(row)
+    told = values(town_hall.bridge.run(metrics.text()).decode())
+    assert told[("gatepost_runs_recovered_total", yard.name)] == 1
+    assert told[("gatepost_run_queue_wait_seconds_count", yard.name)] == 2
+    assert told[("gatepost_run_queue_wait_seconds_sum", yard.name)] >= 120
 
 
 def test_a_workflow_that_is_not_known_is_another_one(town_hall: Checkpointer) -> None:
