@@ -90,7 +90,7 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             if session.instructed:
                 await self._instruct(entry, session)
             yield session
-            if claimed is not None and session.seq == session.run.seq:
+            if claimed is not None and session.seq == session.run.seq and session.run.status is RunStatus.RUNNING:
                 session.trouble = "it found nothing to do"
         except GraphDrained:
             raise
