@@ -130,7 +130,9 @@ def _serving(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
             say=terminal.log_line,
             ready=_ready_for(house, where, name, desk.typed("key", "create", "NAME", "--scope", "read")),
-            herald=Herald.hired(house.saver.pools, context.obj.notices, say=terminal.log_line) if concurrency else None,
+            herald=Herald.hired(house.saver.pools, context.obj.notices, say=terminal.log_line, base=where)
+            if concurrency
+            else None,
         )
         if host not in LOOPBACK and public is None:
             terminal.note(
