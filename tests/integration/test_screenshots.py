@@ -128,6 +128,7 @@ def pages(served: Served, alice: Person) -> dict[str, str]:
         "operate": f"/runs/{waits}/operate?mode=rollback",
         "together": "/answers?workflow=sell&tool=charge",
         "start": "/start",
+        "start-chosen": "/start?goal=vendor%20onboarding%20review",
         "sign-in": "/sign-in",
         "no-such-page": "/runs/run_none",
         "nothing-found": "/runs?search=nobody%20ever",
