@@ -26,6 +26,7 @@ from bench.curve import plot, show_growth, write_growth
 from bench.figures import Result
 from bench.growth import FEW, SIZES, grow
 from bench.measure import FEW_STEPS, STEPS, Say, Size, Stand, measure
+from bench.paint import paints
 from bench.paper import put
 from bench.profile import watcher
 from bench.server import Server, compiler, named_server, private_server
@@ -41,6 +42,10 @@ BUSY_BEFORE = os.getloadavg()[0]
 PROFILED_STEPS = 3200
 """Of all runs together."""
 TIMES, FEW_TIMES = 40, 5
+PAINTS = 20
+"""Of a page."""
+LONG, FEW_TRANSITIONS = 10_000, 200
+"""Of the run whose page is painted."""
 UNITS = {"us": 1, "µs": 1, "ms": 1000, "s": 1_000_000}
 
 HELP = """
@@ -144,7 +149,8 @@ def _growth(sizes: Sequence[int], database: str, out: Path, into: Path | None, c
 
 def _service(times: int, database: str, out: Path, into: Path | None, *, check: bool, console: Console) -> None:
     with _server(database, None) as server:
-        found, disk = waits(server, times), _disk(server, None)
+        painted = paints(server, min(times, PAINTS), transitions=LONG if times == TIMES else FEW_TRANSITIONS)
+        found, disk = [*waits(server, times), *painted], _disk(server, None)
     show_waits(found, disk, console)
     out.mkdir(parents=True, exist_ok=True)
     (out / "service.md").write_text(page := waits_page(found, disk))

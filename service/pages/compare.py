@@ -99,7 +99,7 @@ async def _compared(house: House, left: dict[str, Any], right: dict[str, Any], *
     rows, more = side_by_side(*map(events_of, stories), going=not right["finished_at"])
     names = list(dict.fromkeys(move.step for story in stories for one in story for move in one.steps))[:MOST_STEPS]
     ends = [await _end(house, one, names) for one in (left, right)]
-    changes = told_apart(*ends)
+    changes = told_apart(*({**end, "steps": _in_common(end["steps"])} for end in ends))
     ledgers = [await _ledger(house, one) for one in (left, right)]
     marked = {row.kind for row in rows}
     first = next((row for row in rows if row.kind == "first"), None)
@@ -154,11 +154,13 @@ async def _end(house: House, row: Mapping[str, Any], names: list[str]) -> dict[s
     last = await house.saver.history.page(row["run_id"], limit=1)
     channels = await channels_of_transition(house, row["run_id"], last[0]) if last else None
     stood = await house.overview.stood(row["run_id"], names, seq=2**62)
-    steps = {step: {name: record.get(name) for name in _OF_A_STEP} for step, record in stood.items()}
-    for step, record in stood.items():
-        steps[step]["reason"] = record.get("reason", "")
     rest = {name: value for name, value in (channels or {}).items() if name not in _OF_A_RUN}
-    return {**rest, "status": str(row["status"]), "steps": steps}
+    return {**rest, "status": str(row["status"]), "steps": stood}
+
+
+def _in_common(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What two runs can have in common of their steps."""
+    return {step: {name: record.get(name) for name in _OF_A_STEP} for step, record in steps.items()}
 
 
 async def _ledger(house: House, row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -181,7 +183,7 @@ def _effect(step: str, records: list[Mapping[str, Any]], ledgers: list[Mapping[s
         "step": step,
         "left": ledgers[0],
         "right": ledgers[1],
-        "word": instead or ("fired" if ledgers[1] else "nothing yet" if ledgers[0] else ""),
+        "word": instead or ("fired" if ledgers[1] else "not made" if ledgers[0] else ""),
         "why": (records[1].get("reason") or (records[1].get("failure") or {}).get("message", "")) if instead else "",
     }
 

@@ -1,4 +1,4 @@
-"""Screenshots of every page, in light and dark and on a phone: made anew in a browser, and checked for what shows.
+"""Every page in a real browser, in light and dark and on a phone: pictures of it, its contrast, names and tab order.
 
 `pytest tests/integration/test_screenshots.py --screenshots DIR` leaves them in a folder, for somebody to look at.
 """
@@ -22,6 +22,55 @@ from gatepost.testing import Database
 GOAL = "vendor onboarding review"
 LOOKS = (("light", DESK, False), ("dark", DESK, True), ("phone", PHONE, False), ("phone-dark", PHONE, True))
 STATUS = "performance.getEntriesByType('navigation')[0].responseStatus"
+TABS = 40
+USED = {
+    "button",
+    "link",
+    "textbox",
+    "searchbox",
+    "combobox",
+    "checkbox",
+    "radio",
+    "image",
+    "img",
+    "navigation",
+}
+FAINT = """(() => {
+  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((one) => one / 255)
+    .map((one) => one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = (one) => {
+    for (; one; one = one.parentElement) {
+      const [r, g, b, a = 1] = parts(getComputedStyle(one).backgroundColor);
+      if (a > 0.5) return [r, g, b];
+    }
+    return [255, 255, 255];
+  };
+  const found = new Set();
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const one = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !one.checkVisibility()) continue;
+    if (one.closest("svg, .sr, .off, .skip, option, noscript")) continue;
+    const style = getComputedStyle(one);
+    const [a, b] = [light(parts(style.color)), light(ground(one))].sort((x, y) => y - x);
+    const large = parseFloat(style.fontSize) >= 24;
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < (large ? 3 : 4.5)) found.add(`${one.className} ${ratio.toFixed(2)} ${one.textContent.slice(0, 30)}`);
+  }
+  return [...found];
+})()"""
+"""Texts with less contrast than WCAG 2.2 AA asks for; where they stand, and how much they have."""
+SAME_IDS = "[...document.querySelectorAll('[id]')].map((one) => one.id).filter((id, at, all) => all.indexOf(id) !== at)"
+CAN = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']"
+REACHED_BY_TAB = f"""[...document.querySelectorAll({CAN!r})]
+    .filter((one) => one.checkVisibility() && !one.disabled && (one.type !== 'radio' || one.checked)).length"""
+FOCUSED = """(() => {
+  const one = document.activeElement, all = [...document.querySelectorAll('*')], style = getComputedStyle(one);
+  const edge = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+  return { order: all.indexOf(one), seen: edge, text: one.textContent.trim().slice(0, 40) };
+})()"""
 
 pytestmark = needs_chromium
 
@@ -79,6 +128,7 @@ def pages(served: Served, alice: Person) -> dict[str, str]:
         "operate": f"/runs/{waits}/operate?mode=rollback",
         "together": "/answers?workflow=sell&tool=charge",
         "start": "/start",
+        "start-chosen": "/start?goal=vendor%20onboarding%20review",
         "sign-in": "/sign-in",
         "no-such-page": "/runs/run_none",
         "nothing-found": "/runs?search=nobody%20ever",
@@ -111,6 +161,49 @@ def test_every_page_shows_something_in_every_look(
             tab.shoot(picture)
             assert _rows(picture) > 20, picture
         assert grounds["light"] != grounds["dark"], name
+
+
+def test_every_text_stands_out_from_its_ground(tab: Tab, served: Served, pages: dict[str, str]) -> None:
+    faint = []
+    for name, path in pages.items():
+        for dark in (False, True):
+            tab.look(DESK, dark=dark)
+            tab.open(served.url + path)
+            tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+            faint += [(name, "dark" if dark else "light", said) for said in tab.run(FAINT)]
+    assert faint == []
+
+
+def test_everything_that_can_be_used_has_a_name(tab: Tab, served: Served, pages: dict[str, str]) -> None:
+    tab.look()
+    tab.call("Accessibility.enable")
+    for name, path in pages.items():
+        tab.open(served.url + path)
+        tab.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        tree = tab.call("Accessibility.getFullAXTree")["nodes"]
+        used = [node for node in tree if not node["ignored"] and node.get("role", {}).get("value") in USED]
+        assert len(used) > 2, name
+        nameless = [node["role"]["value"] for node in used if not node.get("name", {}).get("value", "").strip()]
+        assert nameless == [], name
+        assert tab.run("document.querySelectorAll('h1').length") == 1, name
+        assert tab.run("document.title"), name
+        assert tab.run("document.documentElement.lang") == "en", name
+        assert tab.run(SAME_IDS) == [], name
+
+
+def test_the_tab_key_goes_through_a_page_in_reading_order(tab: Tab, served: Served, pages: dict[str, str]) -> None:
+    tab.look()
+    for name, path in pages.items():
+        tab.open(served.url + path)
+        met = []
+        for _ in range(min(tab.run(REACHED_BY_TAB), TABS) if name != "sign-in" else 1):
+            for kind in ("rawKeyDown", "keyUp"):
+                tab.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+            met.append(tab.run(FOCUSED))
+        order = [one["order"] for one in met]
+        assert order == sorted(set(order)), (name, met)
+        assert all(one["seen"] for one in met), (name, met)
+        assert name == "sign-in" or met[0]["text"] == "Skip to the content", name  # there its field has the focus first
 
 
 def _rows(picture: Path) -> int:

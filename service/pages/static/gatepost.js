@@ -77,6 +77,9 @@ if (document.body.dataset.refresh) {
   events.addEventListener("end", () => events?.close());
 }
 
+// On a narrow screen the tabs are wider than it: the one that is open is brought into sight.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
 document.addEventListener("click", (event) => {
   if (event.target.closest?.("[data-reload]")) location.reload();
 });
