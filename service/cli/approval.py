@@ -176,6 +176,7 @@ def _answer(
     from gatepost.service.cli.answer import decision as decided
     from gatepost.service.cli.answer import refuse_plain_yes, show_edit
     from gatepost.service.cli.carry import carry_out
+    from gatepost.service.cli.foreseen import cost_line
 
     name = named(context, name)
     with opened(context) as desk:
@@ -187,4 +188,7 @@ def _answer(
         decision = decided({**answer(asked, acting(name).actor), "on_behalf_of": place}, name)
         if decision.args is not None and asked.kind == "action":
             show_edit(terminal.hint, asked, decision.args)
+            tool = desk.graph.equipment.catalog.tools(row["workflow"]).get(asked.tool)
+            if (line := cost_line(asked, tool, decision.args)) is not None:
+                terminal.hint(line)
         carry_out(desk, row["run_id"], decision, name=name, no_run=no_run, artifacts=artifacts)

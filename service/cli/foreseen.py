@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gatepost.service import terminal
 from gatepost.state.approval import ApprovalRequest
+
+if TYPE_CHECKING:
+    from gatepost.nodes.tool import AnyTool
 
 _WIDEST = 40
 _HEADS = ("fact", "was", "is", "matters")
@@ -36,6 +39,14 @@ def change_lines(asked: ApprovalRequest) -> Iterator[str]:
     yield terminal.one_line(f"  what it relies on changed since it was asked{since}:")
     for row in rows:
         yield "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def cost_line(asked: ApprovalRequest, tool: AnyTool | None, args: Mapping[str, Any]) -> str | None:
+    """What an edited action costs, where that is something else than was asked."""
+    before = asked.impact[0]["cost"] if asked.impact else None
+    if tool is None or before is None or (now := tool.cost_of(args)) == before:
+        return None
+    return f"  costs {now} (asked: {before})"
 
 
 def _change(change: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -24,7 +24,7 @@ from gatepost import (
     tool,
 )
 from gatepost.service.cli.app import app
-from gatepost.state.approval import ApprovalRequest, decision_of
+from gatepost.state.approval import ApprovalRequest
 from gatepost.testing import Database
 
 CONFIG: Any = {"configurable": {"thread_id": "r1"}}
@@ -78,6 +78,7 @@ def steps(*more: Step) -> Plan:
     )
 
 
+FLOW = Workflow(name="w", goals=("w",), strategy=FixedPlan(steps()), tools=TOOLS)
 LETTER = Step(id="letter", tool="mail", args={"text": "hello"}, needs=("tip",))
 
 
@@ -109,9 +110,15 @@ def test_nothing_that_it_shows_binds(gatepost_graph: Callable[..., GatepostGraph
     assert again["steps"]["pay"]["status"] == "succeeded"
 
 
-def test_an_edit_refreshes_it(gatepost_graph: Callable[..., GatepostGraph], lone_owner: Any) -> None:
-    graph, result = started(gatepost_graph, FixedPlan(steps()))
-    graph.decide(decision_of(result["approval"].edit(by="alice", cents=9)))
+def test_an_edit_refreshes_it(
+    gatepost_graph: Callable[..., GatepostGraph], lone_owner: Any, gatepost_database: Database
+) -> None:
+    _, result = started(gatepost_graph, FLOW.strategy)
+    edit = ["approval", "edit", result["approval"].id, "--set", "cents=9", "--no-run", "--as", "alice"]
+    said = CliRunner().invoke(
+        app, ["--workflows", f"{__name__}:FLOW", *edit], env={"GATEPOST_DATABASE_URL": gatepost_database.url}
+    )
+    assert "  cents = 9 (asked: 5)\n  costs 9 (asked: 5)\n" in said.stderr, said.output
     kept = row(lone_owner)
     assert (kept["status"], [effect["cost"] for effect in kept["impact"]]) == ("decided", [9, 40])
 
