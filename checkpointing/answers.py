@@ -70,10 +70,14 @@ class Standing:
 
 
 def as_shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of approvals with what a yes would set going as it is by now, in place of what it was when it was asked."""
+    """A row of approvals with what describes it as that is by now, in place of what it was when it was asked.
+
+    That is what a yes would set going, and what a later policy says of it.
+    """
     found = dict(row)
-    by_now = found.pop("impact")
-    return found if by_now is None else {**found, "request": {**found["request"], "impact": by_now}}
+    impact, judged = found.pop("impact"), found.pop("judged") or {}
+    by_now = judged if impact is None else {**judged, "impact": impact}
+    return {**found, "request": {**found["request"], **by_now}} if by_now else found
 
 
 def request_in(row: Mapping[str, Any]) -> ApprovalRequest:

@@ -18,10 +18,11 @@ from gatepost.checkpointing.links import Link, use_up
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
+from gatepost.checkpointing.session import RunSession
 from gatepost.checkpointing.votes import note, record, votes_of
 from gatepost.state import crash
 from gatepost.state.approval import Decision
-from gatepost.state.ballot import count
+from gatepost.state.ballot import Vote, count
 from gatepost.state.errors import AlreadyDecided, DatabaseUnavailable, InvalidDecision, UnknownApproval
 from gatepost.state.ids import ApprovalId
 from gatepost.state.status import ApprovalStatus
@@ -83,6 +84,19 @@ class Approvals:
                 crash.here("silence.before")
         if swept.rowcount:
             crash.here("silence.after")
+
+    async def withdraw(self, session: RunSession, approval: str, reason: str) -> None:
+        """Take a question back that a policy answers by now; nothing happens where it was answered meanwhile."""
+        params = {"run_id": session.run.run_id, "epoch": session.epoch, "approval_id": approval, "reason": reason}
+        async with self._pools.connection() as connection:
+            crash.here("withdrawal.before")
+            await connection.execute(query("approval.withdraw"), params)
+        crash.here("withdrawal.after")
+
+    async def votes(self, approval: str) -> Sequence[Vote]:
+        """What people have said so far to a question, as it is asked now."""
+        async with self._pools.connection() as connection:
+            return await votes_of(connection, approval, None)
 
     async def comment(self, approval: str, text: str, *, tenant: str, by: str) -> None:
         """Say something about a question without answering it.

@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
 from gatepost.checkpointing.address import Address
+from gatepost.checkpointing.policies import by_place
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import Runs, owner_name
@@ -92,6 +93,33 @@ class Movers:
             claimed = await connection.execute(query("mover.claim"), params)
         rows = await claimed.fetchall()
         rows.sort(key=lambda row: (-row["priority"], row["created_at"], row["run_id"]))
+        return [{**row, "asked": asked} for row in rows]
+
+    async def judge_anew(
+        self, sets: Mapping[tuple[str, str], str], *, graph_version: str, slots: int, tried: Collection[str]
+    ) -> list[dict[str, Any]]:
+        """Take runs that nobody holds, and whose open questions another policy asked than the one in force.
+
+        Args:
+            sets: by workflow and tenant, the versions that judge here; see `PolicyVersions.enforce`.
+            graph_version: the one that can be moved here.
+            slots: at most so many.
+            tried: runs that are left alone.
+
+        Returns:
+            Their rows, for `Runs.hold(…, claimed=row)`. They stay blocked or waiting.
+        """
+        params = {
+            **by_place(sets),
+            "graph_version": graph_version,
+            "slots": slots,
+            "tried": list(tried),
+            "owner": owner_name(),
+            "ttl": self._runs.lease.ttl,
+        }
+        asked = time.monotonic()
+        async with self._pools.connection() as connection:
+            rows = await (await connection.execute(query("mover.judge_anew"), params)).fetchall()
         return [{**row, "asked": asked} for row in rows]
 
     async def due_in(self) -> timedelta | None:

@@ -40,6 +40,15 @@ class PolicyVersions:
             await connection.execute(query("policy.remember"), {"version": version, "sets": Jsonb(list(sets))})
         self._known.add(version)
 
+    async def enforce(self, sets: Mapping[tuple[str, str], str]) -> None:
+        """Put sets in force, by version; they were written down before.
+
+        Args:
+            sets: by the workflow and the tenant whose runs they judge; an empty tenant stands for all others.
+        """
+        async with self._pools.connection() as connection:
+            await connection.execute(query("policy.enforce"), by_place(sets))
+
     async def list(self, *, limit: int) -> list[dict[str, Any]]:
         """What has judged here, the latest first."""
         async with self._pools.connection() as connection:
@@ -65,3 +74,10 @@ class PolicyVersions:
         raise CallerMistake(
             f"no policy of version {version!r} has judged here. `gatepost policy list` shows those that have."
         )
+
+
+def by_place(sets: Mapping[tuple[str, str], str]) -> dict[str, list[str]]:
+    """Versions by workflow and tenant, as the queries take them."""
+    places = [(workflow, tenant, version) for (workflow, tenant), version in sorted(sets.items())]
+    names = ("workflows", "tenants", "versions")
+    return {name: [place[at] for place in places] for at, name in enumerate(names)}

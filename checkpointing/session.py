@@ -194,6 +194,11 @@ class RunSession:
         """What a yes to an open question would set going, as it is by now."""
         self._stage(task, "impact", approval_id=request.id, impact=list(request.impact))
 
+    def stage_judged(self, task: str, request: ApprovalRequest) -> None:
+        """What another policy says of a question that stays open."""
+        said = request.model_dump(mode="json", include={"policy_version", "policies", "reasons"})
+        self._stage(task, "judged", approval_id=request.id, judged=said)
+
     def stage_taken(self, task: str, approval: str) -> None:
         """The run has taken the answer to an approval."""
         self._stage(task, "taken", approval_id=approval)

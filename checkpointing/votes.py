@@ -20,8 +20,8 @@ from gatepost.state.values import printable
 REASON_LENGTH = 1_000
 
 
-async def votes_of(connection: Connection, approval: str, level: int) -> list[Vote]:
-    """The answers of one level of a question, oldest first."""
+async def votes_of(connection: Connection, approval: str, level: int | None) -> list[Vote]:
+    """The answers of one level of a question, by default of the one at which it is asked now, oldest first."""
     params = {"approval_id": approval, "level": level}
     return [_vote(row) for row in await (await connection.execute(query("vote.of"), params)).fetchall()]
 

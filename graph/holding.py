@@ -93,7 +93,8 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
                 if session.instructed:
                     await self._instruct(entry, session)
                 yield session
-                if claimed is not None and session.seq == session.run.seq:
+                unmoved = session.seq == session.run.seq and session.run.status is RunStatus.RUNNING
+                if claimed is not None and unmoved:
                     session.trouble = "it found nothing to do"
         except GraphDrained:
             raise

@@ -24,6 +24,7 @@ from gatepost.graph.tape import Tape, moment
 from gatepost.nodes.outcome import Outcome, failed, parked, succeeded, unknown
 from gatepost.nodes.tool import AnyTool, InvalidResult
 from gatepost.nodes.visit import Visit
+from gatepost.state.ballot import Vote
 from gatepost.state.canonical import digest_of
 from gatepost.state.effect import EffectClass
 from gatepost.state.errors import InvalidValue
@@ -136,6 +137,13 @@ class RecordedApprovals(Approvals):
     async def list(self, tenant: str, **asked: Any) -> list[dict[str, Any]]:  # noqa: ARG002 (theirs)
         """All of the run, with the answers, as the finalizer reads them."""
         return [self._tape.answered(row) for row in self._tape.recording.approvals]
+
+    async def withdraw(self, session: RunSession, approval: str, reason: str) -> None:
+        """Nothing: the recording says what became of the question."""
+
+    async def votes(self, approval: str) -> Sequence[Vote]:  # noqa: ARG002 (theirs)
+        """None: what followed from them is on record."""
+        return []
 
     def _standing(self, row: Mapping[str, Any], seq: int) -> Standing:
         taken = row["taken_seq"] is not None and row["taken_seq"] <= seq

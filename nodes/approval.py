@@ -13,18 +13,24 @@ from typing import Any
 from langgraph.types import interrupt
 
 from gatepost.checkpointing.answers import Standing
+from gatepost.nodes.rejudging import looked_at_again, outdated
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest, Decision
 from gatepost.state.channels import RunState
 from gatepost.state.errors import InvalidDecision
-from gatepost.state.status import ApprovalStatus, StepStatus
+from gatepost.state.status import ApprovalStatus, RunStatus, StepStatus
 
 
 async def approval(state: RunState, visit: Visit) -> dict[str, Any]:
-    """One visit: hand answers to the gate, or pause."""
+    """One visit: hand answers to the gate, or pause. Questions that another policy asked go back to the gate."""
     asked = state.get("approvals", {})
     if answers := await _answers(visit, asked):
         return _tell(visit, answers)
+    if stale := outdated(visit, asked):
+        visit.session.move(RunStatus.RUNNING)  # as in `_tell`
+        told = await looked_at_again(state, visit, stale)
+        answers = await _answers(visit, asked)
+        return _tell(visit, answers) if answers else {"signals": told}
     if any(entry["status"] == StepStatus.WAITING for entry in state.get("frontier", {}).values()):
         return {"signals": []}  # somebody came because it was time; the gate looks at that, and leads back here
     oldest = ApprovalRequest.model_validate(next(iter(asked.values())))
@@ -44,7 +50,9 @@ async def _answers(visit: Visit, asked: dict[str, Any]) -> list[Standing]:
 
 def _tell(visit: Visit, answers: list[Standing]) -> dict[str, Any]:
     for answer in answers:
-        if answer.status is ApprovalStatus.DECIDED:
+        if answer.status is ApprovalStatus.VOID:  # taken back: whoever dies before the gate sees to it, a mover goes on
+            visit.session.move(RunStatus.RUNNING)
+        elif answer.status is ApprovalStatus.DECIDED:
             visit.session.stage_taken(visit.task, answer.approval)
     return {
         "signals": [_signal(answer) for answer in answers],

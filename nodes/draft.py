@@ -64,6 +64,8 @@ class Draft:
         self.responses: list[dict[str, Any]] = []
         self.deferred: set[str] = set()
         """Steps that this visit leaves where they are, because their facts are read again first."""
+        self.looked_at: dict[str, str] = {}
+        """Questions that another policy asked, and why each has to be asked anew, if it has."""
         self.replanned = False
         """Another plan came into force."""
         self.unheard: tuple[str, ...] = ()

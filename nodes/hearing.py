@@ -13,7 +13,7 @@ from gatepost.nodes import doubt
 from gatepost.nodes.compensator import being_undone, undone
 from gatepost.nodes.draft import dispatched
 from gatepost.nodes.escalation import anew
-from gatepost.nodes.judging import Judging
+from gatepost.nodes.judging import UNHEARD, Judging
 from gatepost.nodes.outcome import failed, settled, unknown
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.tool import InvalidResult
@@ -34,6 +34,8 @@ class Hearing(Judging):
             kind = signal["kind"]
             if kind == "answer":
                 self._hear_answer(signal)
+            elif kind == "policy":
+                self.looked_at[signal["approval"]] = signal["reopen"]
             elif kind == "replan":
                 self._replan("step", signal["step"], signal["text"])
             elif kind == "planned":
@@ -173,7 +175,7 @@ class Hearing(Judging):
         elif (self.visit.board.settled or self._failed()) and all("held" in entry for entry in self.frontier.values()):
             self._settled()
         elif said := self.state.get("responses"):
-            self.unheard = (f"the planner has no other plan after what {said[-1]['who']} said",)
+            self.unheard = (f"{UNHEARD} after what {said[-1]['who']} said",)
 
     def _ask_about_doubt(self, step_id: str, why: str) -> None:
         record = self.visit.board.record(step_id)

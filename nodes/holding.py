@@ -34,7 +34,7 @@ def held(**answer: Any) -> dict[str, Any]:
 
     Args:
         answer: what it waits with, all of it or nothing: `approval`, its `facts`, the `decision` and the `digest`
-            that the decision covers.
+            that the decision covers; or, without these two, `why` it is asked anew.
     """
     return {"status": StepStatus.PENDING.value, "held": answer, "read": []}
 

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from gatepost.nodes import demand, escalation, facts
 from gatepost.nodes.draft import dispatched
-from gatepost.nodes.holding import Holding
+from gatepost.nodes.holding import Holding, held
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
 from gatepost.nodes.workflow import takes_responses
@@ -28,6 +28,11 @@ from gatepost.state.plan import Step
 from gatepost.state.reference import Unresolvable
 from gatepost.state.status import RunStatus, StepStatus
 from gatepost.state.step import Failure, StepRecord
+
+_MOVED = "changed since it was asked: "
+UNHEARD = "the planner has no other plan"
+_LASTING = (_MOVED, UNHEARD)
+"""How reasons begin that do not come from a policy, and hold under another one as well."""
 
 
 class Judging(Holding):
@@ -165,7 +170,8 @@ class Judging(Holding):
             for fact, was in (before.get("facts") or {}).items()
             for change in facts.weighed(self._weights(step, fact), was, known.get(fact))
         )[: facts.SHOWN_CHANGES]
-        moved = [f"changed since it was asked: {'; '.join(map(facts.told, changes))}"] if changes else []
+        moved = [f"{_MOVED}{'; '.join(map(facts.told, changes))}"] if changes else []
+        moved += [before["why"]] if before.get("why") else []
         request = ApprovalRequest(
             id=new_approval_id(digest_of(run.run_id, step.id, digest, session.seq + 1)),
             run=run.run_id,
@@ -192,6 +198,27 @@ class Judging(Holding):
 
     def _weights(self, step: Step, fact: str) -> Sequence[Material | None]:
         return demand.materials(self.visit.board, self.visit.workflow, self.visit.tools, fact, of=step)
+
+    def _ask_under(self, request: ApprovalRequest, judgement: Judgement) -> None:
+        """A question stays open under another policy; where others have to answer it, it is asked anew."""
+        record, demands = (
+            self.visit.board.record(request.step),
+            self.visit.board.demands(self.visit.board.step(request.step)),
+        )
+        if why := self.looked_at[request.id]:
+            self.visit.session.stage_void(self.visit.task, request.id)
+            del self.approvals[request.id]
+            self._note(record.to(StepStatus.PENDING, approval=None, reason=why))
+            self.frontier[request.step] = held(approval=request.id, facts=request.facts, why=why)
+        elif judgement.verdict is Verdict.ASK or demands:
+            kept = [reason for reason in request.reasons if reason.startswith(_LASTING)]
+            reasons = (*kept, *demands, *judgement.reasons)
+            said = {"policy_version": judgement.version, "policies": judgement.policies, "reasons": reasons}
+            now = request.model_copy(update=said)
+            self.visit.session.stage_judged(self.visit.task, now)
+            self.approvals[request.id] = now.plain()
+            told = {"policies": judgement.policies, "reason": "; ".join(reasons)}
+            self._note(record.model_copy(update=told))
 
     def _open(self, request: ApprovalRequest, record: StepRecord) -> None:
         self._note(record)

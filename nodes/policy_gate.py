@@ -16,6 +16,7 @@ from gatepost.nodes.ahead import look_ahead
 from gatepost.nodes.draft import dispatched
 from gatepost.nodes.instructions import Instructions
 from gatepost.nodes.policy import Verdict
+from gatepost.nodes.rejudging import is_outdated
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.channels import RunState
@@ -57,19 +58,22 @@ class _Gate(Instructions):
                 self._take_change(self.visit.board.record(step_id))
 
     def judge_questions(self) -> None:
-        """What an open question asks may be forbidden by now, under another policy: then nobody has to answer it."""
+        """What an open question asks is judged anew under another policy, and who has to answer it as well.
+
+        What runs unattended by now is left: the approval node takes the question back, unless somebody was faster.
+        """
         for approval, data in list(self.approvals.items()):
             request = ApprovalRequest.model_validate(data)
-            record = self.visit.board.record(request.step)
-            if request.kind != "action" or request.purpose != "run" or record.status is not StepStatus.BLOCKED:
+            if not is_outdated(self.visit, request):
                 continue
             step = self.visit.board.step(request.step)
             judgement = self.judged(step, self.visit.tool(step.tool), request.args)
-            if judgement.version == request.policy_version or judgement.verdict is not Verdict.FORBID:
-                continue
-            self.visit.session.stage_void(self.visit.task, approval)
-            del self.approvals[approval]
-            self._forbid(record, judgement)
+            if judgement.verdict is Verdict.FORBID:
+                self.visit.session.stage_void(self.visit.task, approval)
+                del self.approvals[approval]
+                self._forbid(self.visit.board.record(request.step), judgement)
+            elif approval in self.looked_at:
+                self._ask_under(request, judgement)
 
     def ask_again(self) -> None:
         """A step whose question is gone without an answer waits for nobody: it is judged anew, or asked about anew."""

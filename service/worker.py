@@ -21,6 +21,7 @@ from gatepost.checkpointing.movers import Bell, Movers, is_suspect
 from gatepost.checkpointing.runs import owner_name
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
+from gatepost.graph.enforcing import Enforcer
 from gatepost.graph.moving import Moved
 from gatepost.graph.recovery import recover_given_up
 from gatepost.service.notices.herald import Herald
@@ -68,6 +69,7 @@ class Worker:
         self._say = say
         self._herald = herald
         self._movers = Movers(graph.saver.pools, graph.saver.runs)
+        self._enforcer = Enforcer(graph, self._movers)
         self._rung = asyncio.Event()
         self._leaving: str | None = None
         self._told = asyncio.Event()
@@ -117,7 +119,8 @@ class Worker:
         try:
             for run in await recover_given_up(self._graph.saver, self._graph.equipment):
                 self._say(f"[run] {run}=given up, and recovered as its workflow says")
-            return await self._movers.claim(workflows=known, graph_version=self._graph.version, slots=free)
+            found = await self._movers.claim(workflows=known, graph_version=self._graph.version, slots=free)
+            return [*found, *await self._enforcer.claim(slots=free - len(found))]
         except DatabaseUnavailable as error:
             if self._terms.until != "stopped":
                 raise

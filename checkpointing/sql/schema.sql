@@ -171,6 +171,7 @@ CREATE FUNCTION gatepost.count_quorum() RETURNS trigger
     AS $$
 BEGIN
     NEW.quorum := coalesce((NEW.request -> 'terms' ->> 'quorum')::smallint, NEW.quorum);
+    NEW.judged_under := gatepost.judged_by(NEW.request);
     RETURN NEW;
 END $$;
 
@@ -230,6 +231,8 @@ CREATE TABLE gatepost.approval (
     taken_seq bigint,
     level smallint DEFAULT 0 NOT NULL,
     impact json,
+    judged_under text,
+    judged json,
     CONSTRAINT approval_open_is_not_closed CHECK (((status = 'open'::gatepost.approval_status) = (closed_at IS NULL)))
 );
 
@@ -238,6 +241,10 @@ COMMENT ON COLUMN gatepost.approval.taken_seq IS 'the transition in which the ru
 COMMENT ON COLUMN gatepost.approval.level IS 'how often it was passed on to the next in the chain';
 
 COMMENT ON COLUMN gatepost.approval.impact IS 'what a yes would set going, where that is another by now than when it was asked; binds nothing';
+
+COMMENT ON COLUMN gatepost.approval.judged_under IS 'version of the policy that asks; null where no policy does';
+
+COMMENT ON COLUMN gatepost.approval.judged IS 'what a later policy said of it: version, policies, reasons; binds nothing';
 
 CREATE FUNCTION gatepost.give_notice(p_asked gatepost.approval, p_kind text, p_due timestamp with time zone) RETURNS void
     LANGUAGE sql
@@ -291,6 +298,14 @@ BEGIN
     END IF;
     RETURN gatepost.queue_again(p_run_id, format('%s by %s', p_kind, p_actor));
 END $$;
+
+CREATE FUNCTION gatepost.judged_by(p_request json) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN coalesce(p_request ->> 'kind', 'action') = 'action'
+                 AND coalesce(p_request ->> 'purpose', 'run') = 'run' THEN nullif(p_request ->> 'policy_version', '') END
+$$;
 
 CREATE FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_wake_reason text DEFAULT NULL::text, p_trouble text DEFAULT NULL::text, p_patience integer DEFAULT NULL::integer) RETURNS gatepost.run_status
     LANGUAGE plpgsql
@@ -607,6 +622,15 @@ BEGIN
         FROM json_to_recordset(p_rows -> 'impact') AS r (approval_id text, impact json)
         WHERE a.approval_id = r.approval_id AND a.run_id = p_run_id AND a.status = 'open';
     END IF;
+    IF p_rows -> 'judged' IS NOT NULL THEN
+        UPDATE gatepost.approval a SET judged = r.judged, judged_under = r.judged ->> 'policy_version'
+        FROM json_to_recordset(p_rows -> 'judged') AS r (approval_id text, judged json)
+        WHERE a.approval_id = r.approval_id AND a.run_id = p_run_id AND a.status = 'open';
+        INSERT INTO gatepost.approval_event (approval_id, kind, actor, reason)
+        SELECT r.approval_id, 'judged', 'policy', format('still asked under policy %s', r.judged ->> 'policy_version')
+        FROM json_to_recordset(p_rows -> 'judged') AS r (approval_id text, judged json)
+        JOIN gatepost.approval a ON a.approval_id = r.approval_id AND a.run_id = p_run_id AND a.status = 'open';
+    END IF;
 END $$;
 
 CREATE TABLE gatepost.answer (
@@ -660,7 +684,7 @@ CREATE TABLE gatepost.approval_event (
     actor text NOT NULL,
     reason text NOT NULL,
     at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
-    CONSTRAINT approval_event_kind_check CHECK ((kind = ANY (ARRAY['comment'::text, 'refused'::text, 'escalated'::text, 'expired'::text])))
+    CONSTRAINT approval_event_kind_check CHECK ((kind = ANY (ARRAY['comment'::text, 'refused'::text, 'escalated'::text, 'expired'::text, 'judged'::text, 'withdrawn'::text])))
 );
 
 ALTER TABLE gatepost.approval_event ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
@@ -928,7 +952,7 @@ CREATE VIEW gatepost.next_mover WITH (security_invoker='true') AS
             candidate.kind,
             candidate.until,
             candidate.detail
-           FROM ( VALUES (1,((r.owner IS NOT NULL) AND (r.lease_expires_at > moment.now)),'owner'::text,r.lease_expires_at,r.owner), (2,(r.status = ANY (ARRAY['held'::gatepost.run_status, 'timed_out'::gatepost.run_status, 'compensation_failed'::gatepost.run_status, 'stranded'::gatepost.run_status])),'operator'::text,NULL::timestamp with time zone,r.reason), (3,((r.status = ANY (ARRAY['blocked'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND asked.late),'queue'::text,NULL::timestamp with time zone,'nobody answered in time'::text), (4,((r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND (r.wake_at > moment.now)),'timer'::text,r.wake_at,r.wake_reason), (5,(r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status])),'queue'::text,NULL::timestamp with time zone,r.reason), (6,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_at IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,r.wake_reason), (7,((r.status = 'waiting'::gatepost.run_status) AND (r.owner IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,'its owner died before it set the time'::text), (8,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_reason IS NOT NULL)),'event'::text,NULL::timestamp with time zone,r.wake_reason), (9,((r.status = 'blocked'::gatepost.run_status) AND asked.answered),'queue'::text,NULL::timestamp with time zone,'its question is answered'::text), (10,((r.status = 'blocked'::gatepost.run_status) AND asked.due),'timer'::text,asked.until,'nobody answered in time; the next one is asked'::text), (11,((r.status = 'blocked'::gatepost.run_status) AND (asked.open IS NOT NULL)),'approval'::text,asked.until,asked.open), (12,true,'nobody'::text,NULL::timestamp with time zone,r.reason)) candidate(rank, holds, kind, until, detail)
+           FROM ( VALUES (1,((r.owner IS NOT NULL) AND (r.lease_expires_at > moment.now)),'owner'::text,r.lease_expires_at,r.owner), (2,(r.status = ANY (ARRAY['held'::gatepost.run_status, 'timed_out'::gatepost.run_status, 'compensation_failed'::gatepost.run_status, 'stranded'::gatepost.run_status])),'operator'::text,NULL::timestamp with time zone,r.reason), (3,((r.status = ANY (ARRAY['blocked'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND asked.late),'queue'::text,NULL::timestamp with time zone,'nobody answered in time'::text), (4,((r.status = 'waiting'::gatepost.run_status) AND asked.answered),'queue'::text,NULL::timestamp with time zone,'its question is answered'::text), (5,((r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND (r.wake_at > moment.now)),'timer'::text,r.wake_at,r.wake_reason), (6,(r.status = ANY (ARRAY['queued'::gatepost.run_status, 'running'::gatepost.run_status])),'queue'::text,NULL::timestamp with time zone,r.reason), (7,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_at IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,r.wake_reason), (8,((r.status = 'waiting'::gatepost.run_status) AND (r.owner IS NOT NULL)),'queue'::text,NULL::timestamp with time zone,'its owner died before it set the time'::text), (9,((r.status = 'waiting'::gatepost.run_status) AND (r.wake_reason IS NOT NULL)),'event'::text,NULL::timestamp with time zone,r.wake_reason), (10,((r.status = 'blocked'::gatepost.run_status) AND asked.answered),'queue'::text,NULL::timestamp with time zone,'its question is answered'::text), (11,((r.status = 'blocked'::gatepost.run_status) AND asked.due),'timer'::text,asked.until,'nobody answered in time; the next one is asked'::text), (12,((r.status = 'blocked'::gatepost.run_status) AND (asked.open IS NOT NULL)),'approval'::text,asked.until,asked.open), (13,true,'nobody'::text,NULL::timestamp with time zone,r.reason)) candidate(rank, holds, kind, until, detail)
           WHERE candidate.holds
           ORDER BY candidate.rank
          LIMIT 1) mover)
@@ -967,6 +991,15 @@ CREATE TABLE gatepost.plan (
     plan json NOT NULL,
     at timestamp with time zone DEFAULT gatepost.now() NOT NULL
 );
+
+CREATE TABLE gatepost.policy_in_force (
+    workflow text NOT NULL,
+    tenant text DEFAULT ''::text NOT NULL,
+    version text NOT NULL,
+    since timestamp with time zone DEFAULT gatepost.now() NOT NULL
+);
+
+COMMENT ON COLUMN gatepost.policy_in_force.tenant IS 'a tenant with a set of its own; empty: all others';
 
 CREATE TABLE gatepost.policy_version (
     version text NOT NULL,
@@ -1173,6 +1206,9 @@ ALTER TABLE ONLY gatepost.notice
 ALTER TABLE ONLY gatepost.plan
     ADD CONSTRAINT plan_pkey PRIMARY KEY (run_id, version);
 
+ALTER TABLE ONLY gatepost.policy_in_force
+    ADD CONSTRAINT policy_in_force_pkey PRIMARY KEY (workflow, tenant);
+
 ALTER TABLE ONLY gatepost.policy_version
     ADD CONSTRAINT policy_version_pkey PRIMARY KEY (version);
 
@@ -1210,6 +1246,8 @@ CREATE INDEX api_key_tenant ON gatepost.api_key USING btree (tenant, created_at)
 CREATE INDEX approval_by_run ON gatepost.approval USING btree (run_id, opened_at);
 
 CREATE INDEX approval_event_by_approval ON gatepost.approval_event USING btree (approval_id, number);
+
+CREATE INDEX approval_judged ON gatepost.approval USING btree (judged_under) WHERE ((status = 'open'::gatepost.approval_status) AND (judged_under IS NOT NULL));
 
 CREATE INDEX approval_limit ON gatepost.approval USING btree (decide_by) WHERE ((status = 'open'::gatepost.approval_status) AND (decide_by IS NOT NULL));
 
@@ -1305,6 +1343,9 @@ ALTER TABLE ONLY gatepost.notice
 ALTER TABLE ONLY gatepost.plan
     ADD CONSTRAINT plan_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY gatepost.policy_in_force
+    ADD CONSTRAINT policy_in_force_version_fkey FOREIGN KEY (version) REFERENCES gatepost.policy_version(version);
+
 ALTER TABLE ONLY gatepost."position"
     ADD CONSTRAINT position_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
@@ -1362,11 +1403,17 @@ GRANT UPDATE(level) ON TABLE gatepost.approval TO gatepost_app;
 
 GRANT UPDATE(impact) ON TABLE gatepost.approval TO gatepost_app;
 
+GRANT UPDATE(judged_under) ON TABLE gatepost.approval TO gatepost_app;
+
+GRANT UPDATE(judged) ON TABLE gatepost.approval TO gatepost_app;
+
 GRANT ALL ON FUNCTION gatepost.give_notice(p_asked gatepost.approval, p_kind text, p_due timestamp with time zone) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.give_order(p_run_id text, p_ordered text, p_actor text, p_why text) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.instruct(p_run_id text, p_from gatepost.run_status[], p_kind text, p_actor text, p_why text, p_data json) TO gatepost_app;
+
+GRANT ALL ON FUNCTION gatepost.judged_by(p_request json) TO gatepost_app;
 
 GRANT ALL ON FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone, p_wake_reason text, p_trouble text, p_patience integer) TO gatepost_app;
 
@@ -1519,6 +1566,12 @@ GRANT UPDATE(reason) ON TABLE gatepost.notice TO gatepost_app;
 GRANT UPDATE(settled_at) ON TABLE gatepost.notice TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.plan TO gatepost_app;
+
+GRANT SELECT,INSERT ON TABLE gatepost.policy_in_force TO gatepost_app;
+
+GRANT UPDATE(version) ON TABLE gatepost.policy_in_force TO gatepost_app;
+
+GRANT UPDATE(since) ON TABLE gatepost.policy_in_force TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.policy_version TO gatepost_app;
 

@@ -154,7 +154,7 @@ def _expected(shape: Shape) -> str:
         return {
             "answered": "queue", "half": "queue", "late": "queue", "asked": "approval", "asked until": "approval",
         }.get(question, "nobody")  # fmt: skip
-    if status == "waiting" and question == "late":
+    if status == "waiting" and question in ("late", "answered", "half"):
         return "queue"
     if timer == "later":
         return "timer"

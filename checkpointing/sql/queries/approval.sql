@@ -46,9 +46,28 @@ UPDATE gatepost.run SET
     wake_reason = CASE WHEN %(kept)s::interval IS NOT NULL THEN 'kept for the caller who answered' END
 WHERE run_id = %(run_id)s AND status IN ('blocked', 'waiting');
 
+-- name: withdraw
+-- Take a question back that a policy answers by now, unless somebody was faster; whoever moves the run goes on with it.
+WITH held AS (
+    SELECT run_id FROM gatepost.run
+    WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND owner IS NOT NULL
+    FOR NO KEY UPDATE
+), gone AS (
+    UPDATE gatepost.approval a SET status = 'void', closed_at = gatepost.now()
+    FROM held WHERE a.run_id = held.run_id AND a.approval_id = %(approval_id)s AND a.status = 'open'
+    RETURNING a.run_id, a.approval_id
+), noted AS (
+    INSERT INTO gatepost.approval_event (approval_id, kind, actor, reason)
+    SELECT approval_id, 'withdrawn', 'policy', %(reason)s FROM gone
+)
+UPDATE gatepost.run r SET
+    status = CASE WHEN r.status IN ('blocked', 'waiting') THEN 'queued' ELSE r.status END,
+    reason = %(reason)s, wake_at = NULL, wake_reason = NULL, updated_at = gatepost.now()
+FROM gone WHERE r.run_id = gone.run_id;
+
 -- name: answered
 -- The given approvals of a run with the answer that stands, if there is one.
-SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.impact, a.level, a.decide_by, a.taken_seq,
+SELECT a.approval_id, a.step_id, a.status, a.digest, a.request, a.impact, a.judged, a.level, a.decide_by, a.taken_seq,
        least(a.act_by, d.act_by) AS act_by, coalesce(least(a.act_by, d.act_by) <= gatepost.now(), false) AS act_too_late,
        d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.on_behalf_of,
        d.at AS decided_at,
@@ -75,7 +94,7 @@ ORDER BY (a.approval_id = %(prefix)s) DESC, a.approval_id LIMIT 6;
 
 -- name: list
 -- A page of approvals, oldest first.
-SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.impact, a.opened_at, a.level, a.quorum, a.decide_by, a.closed_at,
+SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.impact, a.judged, a.opened_at, a.level, a.quorum, a.decide_by, a.closed_at,
        r.goal, d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.on_behalf_of, d.at AS decided_at,
        (SELECT count(DISTINCT v.counted_as) FROM gatepost.vote v
         WHERE v.approval_id = a.approval_id AND v.level = a.level AND v.type IN ('approve', 'edit')) AS yes

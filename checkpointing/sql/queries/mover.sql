@@ -17,7 +17,7 @@ FROM due WHERE r.run_id = due.run_id;
 -- Queue the runs whose answer found no mover: their owner died between its last transition and letting go.
 WITH left_over AS MATERIALIZED (
     SELECT r.run_id FROM gatepost.run r
-    WHERE r.status = 'blocked' AND (r.owner IS NULL OR r.lease_expires_at <= (SELECT gatepost.now()))
+    WHERE r.status IN ('blocked', 'waiting') AND (r.owner IS NULL OR r.lease_expires_at <= (SELECT gatepost.now()))
       AND r.run_id IN (SELECT a.run_id FROM gatepost.approval a WHERE a.status = 'decided' AND a.taken_seq IS NULL)
     FOR UPDATE OF r SKIP LOCKED
 )
@@ -81,6 +81,31 @@ UPDATE gatepost.run r SET
 FROM (SELECT * FROM suspect UNION ALL SELECT * FROM free) AS chosen
 WHERE r.run_id = chosen.run_id
 RETURNING r.*, gatepost.now() AS now, chosen.left_by, chosen.left_at,
+          EXISTS (SELECT FROM gatepost.intervention i
+                  WHERE i.run_id = r.run_id AND i.data IS NOT NULL AND i.taken_seq IS NULL) AS instructed;
+
+-- name: judge_anew
+-- Take runs that nobody holds, and whose open questions were judged under another policy than the one in force: only
+-- whoever put that one in force takes them. The run stays as it is, so a mover that dies with it leaves it so.
+WITH stale AS MATERIALIZED (
+    SELECT r.run_id FROM gatepost.run r
+    WHERE r.status IN ('blocked', 'waiting') AND (r.owner IS NULL OR r.lease_expires_at <= (SELECT gatepost.now()))
+      AND r.ordered IS NULL AND r.graph_version = %(graph_version)s AND NOT r.run_id = ANY(%(tried)s::text[])
+      AND r.run_id IN (
+          SELECT a.run_id
+          FROM unnest(%(workflows)s::text[], %(tenants)s::text[], %(versions)s::text[]) AS mine (workflow, tenant, version)
+          JOIN gatepost.policy_in_force f USING (workflow, tenant, version)
+          JOIN gatepost.approval a ON a.status = 'open' AND a.judged_under <> f.version
+          JOIN gatepost.run asked ON asked.run_id = a.run_id AND asked.workflow = f.workflow
+          WHERE f.tenant = CASE WHEN asked.tenant = ANY(%(tenants)s::text[]) THEN asked.tenant ELSE '' END)
+    ORDER BY r.priority DESC, r.created_at, r.run_id
+    LIMIT %(slots)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE gatepost.run r SET
+    owner = %(owner)s, epoch = epoch + 1, lease_expires_at = gatepost.now() + %(ttl)s, updated_at = gatepost.now()
+FROM stale WHERE r.run_id = stale.run_id
+RETURNING r.*, gatepost.now() AS now,
           EXISTS (SELECT FROM gatepost.intervention i
                   WHERE i.run_id = r.run_id AND i.data IS NOT NULL AND i.taken_seq IS NULL) AS instructed;
 

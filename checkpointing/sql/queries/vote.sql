@@ -1,6 +1,9 @@
 -- name: of
--- The answers of one level of a question, oldest first.
-SELECT * FROM gatepost.vote WHERE approval_id = %(approval_id)s AND level = %(level)s ORDER BY number;
+-- The answers of one level of a question, oldest first; without one, of the level at which it is asked now.
+SELECT * FROM gatepost.vote
+WHERE approval_id = %(approval_id)s
+  AND level = coalesce(%(level)s::smallint, (SELECT level FROM gatepost.approval WHERE approval_id = %(approval_id)s))
+ORDER BY number;
 
 -- name: record
 -- Put an answer on record.
