@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import As, Json, acting, named, opened
+from gatepost.service.cli.desk import LOCAL, As, Json, Tenant, acting, named, opened
 from gatepost.service.cli.exits import EPILOG, guarded
 from gatepost.service.cli.values import read_duration
 from gatepost.state.errors import CallerMistake
@@ -42,13 +42,14 @@ def give(
     tool: Annotated[str | None, typer.Option("--tool", help="Only for this tool.")] = None,
     passes_on: Annotated[bool, typer.Option("--may-pass-on", help="They may delegate it in turn.")] = False,
     reason: Annotated[str, typer.Option("--reason", "-m", help="For the record.")] = "",
+    tenant: Tenant = LOCAL,
     name: As = None,
 ) -> None:
     """Let somebody answer in your place, until then.
 
     Example: gatepost delegation give --to bob --role finance --until 3d --as alice
     """
-    who = acting(named(context, name))
+    who = acting(named(context, name), tenant)
     kind, scope = _scope(role=role, workflow=workflow, tool=tool)
     with opened(context) as desk:
         given = desk.run(
@@ -73,13 +74,14 @@ def end(
     context: typer.Context,
     delegation: Annotated[str, typer.Argument(metavar="ID", help="The delegation; may be abbreviated.")],
     *,
+    tenant: Tenant = LOCAL,
     name: As = None,
 ) -> None:
     """End a delegation before its time. What was decided under it stands.
 
     Example: gatepost delegation end del_1a --as alice
     """
-    who = acting(named(context, name))
+    who = acting(named(context, name), tenant)
     with opened(context) as desk:
         ended = desk.run(desk.checkpointer.people.end(delegation, tenant=who.tenant, by=who.actor))
     terminal.say(f"{ended} is over")
@@ -90,6 +92,7 @@ def end(
 def list_delegations(
     context: typer.Context,
     *,
+    tenant: Tenant = LOCAL,
     everything: Annotated[bool, typer.Option("--all", help="Those that are over as well.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -98,7 +101,7 @@ def list_delegations(
     Example: gatepost delegation list --json
     """
     with opened(context) as desk:
-        rows = desk.run(desk.checkpointer.people.delegations(acting(None).tenant, ended=everything))
+        rows = desk.run(desk.checkpointer.people.delegations(tenant, ended=everything))
     if as_json:
         terminal.as_json(rows)
         return

@@ -33,6 +33,11 @@ def _given(value: str) -> str:
 
 As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who acts. Default: the user of this system.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+LOCAL = "local"
+"""The tenant of whoever works on this machine."""
+Tenant = Annotated[
+    str, typer.Option("--tenant", metavar="NAME", callback=_given, help="Whose it is. Default: this machine's own.")
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")]
 RunId = Annotated[
     str, typer.Argument(metavar="ID", callback=_given, help="The run; may be abbreviated.", show_default=False)
@@ -173,11 +178,11 @@ def named(context: typer.Context, name: str | None) -> str | None:
     return found
 
 
-def acting(name: str | None) -> RunContext:
-    """Who acts."""
+def acting(name: str | None, tenant: str = LOCAL) -> RunContext:
+    """Who acts, and for whom."""
     from gatepost.graph.context import RunContext
 
-    return RunContext(principal=name or "")
+    return RunContext(tenant=tenant, principal=name or "")
 
 
 def authenticated(name: str | None) -> str:

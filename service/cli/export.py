@@ -12,7 +12,7 @@ from typing import IO, Annotated, Any, TypeVar
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import Desk, acting, opened
+from gatepost.service.cli.desk import LOCAL, Desk, Tenant, opened
 from gatepost.service.cli.exits import Exit, guarded
 from gatepost.service.cli.recording import write_recording
 from gatepost.state import chain
@@ -35,6 +35,7 @@ def export(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a report of one page for people, to mail.")
     ] = None,
+    tenant: Tenant = LOCAL,
     replayable: Annotated[
         bool, typer.Option("--replayable", help="A recorded history instead, for `gatepost replay --file`.")
     ] = False,
@@ -62,13 +63,15 @@ def export(
         raise CallerMistake("name the run: gatepost export ID. `gatepost run list` shows them.")
     else:
         with opened(context) as desk:
-            found = desk.run(desk.checkpointer.runs.find(str(run_id), acting(None).tenant))
-            if html is not None and _saved(desk, html, partial(_report, desk, found)) is not None:
+            found = desk.run(desk.checkpointer.runs.find(str(run_id), tenant))
+            if html is not None and _saved(desk, html, partial(_report, desk, found, tenant=tenant)) is not None:
                 terminal.hint(f"saved {html}: one file, which loads nothing from elsewhere")
             if replayable:
-                if _saved(desk, out, partial(write_recording, desk, found)):
+                if _saved(desk, out, partial(write_recording, desk, found, tenant=tenant)):
                     terminal.hint(f"saved {out}; replay it with: {desk.typed('replay', '--file', str(out))}")
-            elif (out is not None or html is None) and (last := _saved(desk, out, partial(_write, desk, found))):
+            elif (out is not None or html is None) and (
+                last := _saved(desk, out, partial(_write, desk, found, tenant=tenant))
+            ):
                 terminal.hint(f"saved {out}; keep its last hash elsewhere, and check with:")
                 terminal.hint(f"  {desk.typed('export', '--verify', str(out), '--expect', last)}")
 
@@ -93,19 +96,19 @@ def _saved(desk: Desk, out: Path | None, write: Callable[[IO[str] | None], Corou
     return given
 
 
-async def _write(desk: Desk, run: str, file: IO[str] | None) -> str:
+async def _write(desk: Desk, run: str, file: IO[str] | None, *, tenant: str) -> str:
     """Write the lines; the hash of the last."""
     from gatepost.checkpointing.export import export_lines
 
     line = ""
-    async with aclosing(export_lines(desk.checkpointer.pools, run, acting(None).tenant)) as lines:
+    async with aclosing(export_lines(desk.checkpointer.pools, run, tenant)) as lines:
         async for line in lines:
             (file or sys.stdout).write(line)
     found: str = chain.hash_of(line)
     return found
 
 
-async def _report(desk: Desk, run: str, file: IO[str] | None) -> str:
+async def _report(desk: Desk, run: str, file: IO[str] | None, *, tenant: str) -> str:
     """Write the page for people; the run's id."""
     try:
         from gatepost.service.report.page import report
@@ -113,7 +116,7 @@ async def _report(desk: Desk, run: str, file: IO[str] | None) -> str:
         raise CallerMistake(
             f"the report needs {error.name}, which is not installed. Install it: pip install 'gatepost[service]'."
         ) from None
-    (file or sys.stdout).write(await report(desk.checkpointer, run, acting(None).tenant))
+    (file or sys.stdout).write(await report(desk.checkpointer, run, tenant))
     return run
 
 

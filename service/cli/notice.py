@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import Json, Limit, Options, opened
+from gatepost.service.cli.desk import LOCAL, Json, Limit, Options, Tenant, opened
 from gatepost.service.cli.exits import EPILOG, Exit, guarded
 from gatepost.state.errors import CallerMistake
 from gatepost.state.status import NoticeState
@@ -27,14 +27,12 @@ app = typer.Typer(
     "where --notices (or GATEPOST_NOTICES) names a file of routes.\n\n"
     "Example: [bold]gatepost --notices notices.toml notice check --send[/]",
 )
-LOCAL = "local"
 UNDELIVERED = (NoticeState.DEAD, NoticeState.PENDING)
 EXAMPLE = """\
     [[route]]
     name = "finance"
     roles = ["finance"]
     urls = ["mailto://${MAIL_USER}:${MAIL_PASSWORD}@example.com?to=finance@example.com"]"""
-Tenant = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Whose approvals they are about.")]
 
 
 @app.command("list", epilog=EPILOG)

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, Artifacts, As, Desk, Json, RunId, acting, named, opened
+from gatepost.service.cli.desk import (
+    DEFAULT_ARTIFACTS,
+    LOCAL,
+    Artifacts,
+    As,
+    Desk,
+    Json,
+    RunId,
+    Tenant,
+    acting,
+    named,
+    opened,
+)
 from gatepost.service.cli.exits import EPILOG, Exit, guarded
 from gatepost.state.errors import CallerMistake
 from gatepost.state.recovery import Mode
@@ -45,6 +57,7 @@ def recover(
     *,
     mode: Annotated[Mode, typer.Option(help=f"What becomes of it. {MODES}.")],
     reason: Why = "",
+    tenant: Tenant = LOCAL,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
     name: As = None,
     no_run: NoRun = False,
@@ -53,14 +66,15 @@ def recover(
 ) -> None:
     """Recover a run that failed, was called off, or does not go on. Shows first what that would do.
 
-    Without --yes it asks at a terminal; elsewhere it only shows what it would do, and leaves with 3.
+    Without --yes it asks at a terminal; elsewhere it only shows what it would do, and leaves with 3. A run of another
+    --tenant is left to a worker then.
 
     Example: gatepost run recover run_4f --mode rollback --reason "the order was a mistake"
     """
     name = named(context, name)
     with opened(context) as desk:
-        run = desk.run(_found(desk, run_id))
-        hands = desk.graph.hands(acting(name).actor, context=acting(name))
+        run = desk.run(_found(desk, run_id, tenant))
+        hands = desk.graph.hands(acting(name).actor, context=acting(name, tenant))
         outlook = desk.run(hands.outlook(run, mode))
         if as_json:
             terminal.as_json(outlook.plain())
@@ -68,10 +82,10 @@ def recover(
             _show(outlook)
         if yes or terminal.interactive():
             _need(reason)
-        if not yes and not _agreed(desk, run, mode, reason, name):
+        if not yes and not _agreed(desk, run, mode, reason, name, tenant):
             raise typer.Exit(Exit.WAITS)
         answer = desk.run(hands.recover(run, mode, why=reason))
-        _go_on(desk, run, answer, name=name, no_run=no_run or mode is Mode.ABANDON, artifacts=artifacts)
+        _go_on(desk, run, answer, name=name, no_run=no_run or mode is Mode.ABANDON, artifacts=artifacts, tenant=tenant)
 
 
 @app.command("retry", epilog=EPILOG)
@@ -82,6 +96,7 @@ def retry(
     step: StepId,
     *,
     reason: Why = "",
+    tenant: Tenant = LOCAL,
     name: As = None,
     no_run: NoRun = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
@@ -95,9 +110,11 @@ def retry(
     _need(reason)
     name = named(context, name)
     with opened(context) as desk:
-        run = desk.run(_found(desk, run_id))
-        answer = desk.run(desk.graph.hands(acting(name).actor, context=acting(name)).retry(run, step, why=reason))
-        _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts)
+        run = desk.run(_found(desk, run_id, tenant))
+        answer = desk.run(
+            desk.graph.hands(acting(name).actor, context=acting(name, tenant)).retry(run, step, why=reason)
+        )
+        _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts, tenant=tenant)
 
 
 @app.command("skip", epilog=EPILOG)
@@ -108,6 +125,7 @@ def skip(
     step: StepId,
     *,
     reason: Why = "",
+    tenant: Tenant = LOCAL,
     name: As = None,
     no_run: NoRun = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
@@ -119,9 +137,11 @@ def skip(
     _need(reason)
     name = named(context, name)
     with opened(context) as desk:
-        run = desk.run(_found(desk, run_id))
-        answer = desk.run(desk.graph.hands(acting(name).actor, context=acting(name)).skip(run, step, why=reason))
-        _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts)
+        run = desk.run(_found(desk, run_id, tenant))
+        answer = desk.run(
+            desk.graph.hands(acting(name).actor, context=acting(name, tenant)).skip(run, step, why=reason)
+        )
+        _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts, tenant=tenant)
 
 
 def _show(outlook: Outlook) -> None:
@@ -133,8 +153,8 @@ def _show(outlook: Outlook) -> None:
         terminal.say("no step is touched")
 
 
-def _agreed(desk: Desk, run: str, mode: Mode, reason: str, name: str | None) -> bool:
-    said = ("--reason", reason or "say why")
+def _agreed(desk: Desk, run: str, mode: Mode, reason: str, name: str | None, tenant: str) -> bool:
+    said = ("--reason", reason or "say why", *(() if tenant == LOCAL else ("--tenant", tenant)))
     if not terminal.interactive():
         again = desk.typed("run", "recover", run, "--mode", mode, *said, "--yes", name=name)
         terminal.hint(f"nothing was done. To do it: {again}")
@@ -147,18 +167,23 @@ def _need(reason: str) -> None:
         raise CallerMistake('say why: --reason "…". It is on record with your name. Nothing was done.')
 
 
-def _go_on(desk: Desk, run: str, answer: Answer, *, name: str | None, no_run: bool, artifacts: Path) -> None:
+def _go_on(
+    desk: Desk, run: str, answer: Answer, *, name: str | None, no_run: bool, artifacts: Path, tenant: str
+) -> None:
     from gatepost.service.cli.carry import Manner, carry_on
 
     if answer.owner is not None:
         terminal.say(f"{run} is told: {answer.owner} stops at its next superstep, and whoever moves it then does it")
-    elif no_run:
+    elif no_run or tenant != LOCAL:
         terminal.say(f"{run} is {answer.status}")
     else:
         carry_on(desk, None, run, Manner(name=name, artifacts=artifacts, ask=False))
         return
-    terminal.hint(f"see: {desk.typed('run', 'why', run)}")
+    if tenant == LOCAL:
+        terminal.hint(f"see: {desk.typed('run', 'why', run)}")
+    else:
+        terminal.hint(f"whatever is left to do, a worker does: {desk.typed('worker')}")
 
 
-async def _found(desk: Desk, prefix: str) -> str:
-    return await desk.checkpointer.runs.find(prefix, acting(None).tenant)
+async def _found(desk: Desk, prefix: str, tenant: str) -> str:
+    return await desk.checkpointer.runs.find(prefix, tenant)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import As, Json, acting, named, opened
+from gatepost.service.cli.desk import LOCAL, As, Json, Tenant, acting, named, opened
 from gatepost.service.cli.exits import EPILOG, guarded
 
 app = typer.Typer(
@@ -24,12 +24,12 @@ Role = Annotated[str, typer.Argument(metavar="ROLE", help="The role, as gates na
 
 @app.command("grant", epilog=EPILOG)
 @guarded
-def grant(context: typer.Context, person: Person, role: Role, *, name: As = None) -> None:
+def grant(context: typer.Context, person: Person, role: Role, *, tenant: Tenant = LOCAL, name: As = None) -> None:
     """Give a person a role.
 
     Example: gatepost role grant alice finance --as hr
     """
-    who = acting(named(context, name))
+    who = acting(named(context, name), tenant)
     with opened(context) as desk:
         new = desk.run(desk.checkpointer.people.grant(person, role, tenant=who.tenant, by=who.actor))
     terminal.say(terminal.one_line(f"{person} {'now holds' if new else 'held already'} the role {role}"))
@@ -37,12 +37,12 @@ def grant(context: typer.Context, person: Person, role: Role, *, name: As = None
 
 @app.command("revoke", epilog=EPILOG)
 @guarded
-def revoke(context: typer.Context, person: Person, role: Role, *, name: As = None) -> None:
+def revoke(context: typer.Context, person: Person, role: Role, *, tenant: Tenant = LOCAL, name: As = None) -> None:
     """Take a role from a person. What they decided stands.
 
     Example: gatepost role revoke alice finance --as hr
     """
-    who = acting(named(context, name))
+    who = acting(named(context, name), tenant)
     with opened(context) as desk:
         held = desk.run(desk.checkpointer.people.revoke(person, role, tenant=who.tenant, by=who.actor))
     terminal.say(terminal.one_line(f"{person} {'no longer holds' if held else 'did not hold'} the role {role}"))
@@ -53,6 +53,7 @@ def revoke(context: typer.Context, person: Person, role: Role, *, name: As = Non
 def list_roles(
     context: typer.Context,
     *,
+    tenant: Tenant = LOCAL,
     everything: Annotated[bool, typer.Option("--all", help="Those that were revoked as well.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -61,7 +62,7 @@ def list_roles(
     Example: gatepost role list --all
     """
     with opened(context) as desk:
-        rows = desk.run(desk.checkpointer.people.roles(acting(None).tenant, ended=everything))
+        rows = desk.run(desk.checkpointer.people.roles(tenant, ended=everything))
         give_one = desk.typed("role", "grant", "NAME", "ROLE")
     if as_json:
         terminal.as_json(rows)
