@@ -40,6 +40,8 @@ class Notice:
     too_late: bool
     """Whether the time is up, whoever carries that out."""
     requested_by: str
+    now: datetime
+    """Database time when it was taken to be sent."""
     decided: str = ""
     """For `decided`: what, and by whom."""
     person: str = ""
@@ -55,9 +57,14 @@ class Notice:
         """Who is asked; none means whoever the policy lets."""
         return self.request.terms.asked(self.request.level)
 
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for an answer, and does not tell of one."""
+        return self.kind not in ("decided", "expired")
+
     def moot(self) -> str:
         """Why there is nothing to say any more; empty: there is."""
-        if self.kind in ("decided", "expired"):
+        if not self.asks:
             return ""
         if self.status != "open":
             return f"the question is {self.status}"
@@ -83,6 +90,7 @@ def notice_in(row: Mapping[str, Any]) -> Notice:
         status=row["status"],
         too_late=row["too_late"],
         requested_by=row["requested_by"],
+        now=row["now"],
         decided=decided,
     )
 
@@ -133,8 +141,7 @@ _ASKED: Mapping[str, str] = {
 
 
 def _how(notice: Notice, link: str | None) -> list[str]:
-    closed = notice.kind in ("decided", "expired")
-    lines = [] if link is None else [f"{'See' if closed else 'Answer'}: {link}"]
+    lines = [] if link is None else [f"{'Answer' if notice.asks else 'See'}: {link}"]
     if notice.tenant == LOCAL:
         return [*lines, f"At a terminal: gatepost approval show {notice.approval}"]
     return [*lines, f"Approval {notice.approval}."]  # a terminal reaches the tenant of its machine and no other

@@ -22,6 +22,7 @@ from gatepost.state.errors import CallerMistake
 if TYPE_CHECKING:
     from gatepost.service.http.house import House
     from gatepost.service.http.replays import Code
+    from gatepost.service.notices.herald import Herald
 
 PORT = 8650
 RATE = 100.0
@@ -113,7 +114,6 @@ def _serving(
         raise CallerMistake(
             f"{missing.name} is not installed, which the service needs. Install it: pip install 'gatepost[service]'."
         ) from None
-    from gatepost.service.notices.herald import Herald
     from gatepost.service.worker import Terms
 
     public = _address(public_url)
@@ -127,7 +127,7 @@ def _serving(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
             say=terminal.log_line,
             ready=_ready_for(house, where, name, desk.typed("key", "create", "NAME", "--scope", "read")),
-            herald=Herald.hired(house.saver.pools, context.obj.notices, say=terminal.log_line) if concurrency else None,
+            herald=_herald(house, context.obj, where) if concurrency else None,
         )
         if host not in LOOPBACK and public is None:
             terminal.note(
@@ -136,6 +136,13 @@ def _serving(
         serving = measured(desk.graph, lambda: served(house, listening, manner), scraped, slots=concurrency or 0)
         asyncio.run(_until_stopped(house, serving, name))
     terminal.hint("Everything is left as it is; unfinished runs go on with the next worker.")
+
+
+def _herald(house: House, options: Options, where: str) -> Herald | None:
+    """Who sends notices, with links to this service."""
+    from gatepost.service.notices.herald import Herald
+
+    return Herald.hired(house.saver.pools, options.notices, say=terminal.log_line, base=where)
 
 
 async def _until_stopped(house: House, serving: Awaitable[None], name: str | None) -> None:

@@ -12,23 +12,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeAlias
 
 from gatepost.checkpointing.notices import Notices, Taken
 from gatepost.checkpointing.pool import Pools
+from gatepost.service.notices.linking import Link, linking
 from gatepost.service.notices.post import Post
 from gatepost.service.notices.routes import Address, Routes, read_routes
 from gatepost.state import crash
 from gatepost.state.errors import DatabaseUnavailable
-from gatepost.state.notice import Notice, body, title
+from gatepost.state.notice import body, title
 from gatepost.state.status import NoticeState
 
 AT_ONCE = 8
 """Messages under way."""
 LEAVING_SECONDS = 10.0
 """How long messages under way may take when it leaves."""
-Link: TypeAlias = Callable[[Notice], str | None]
-"""Where a notice can be answered, or looked at; only `notice.person` may be given an address that answers."""
 
 
 class Herald:
@@ -97,18 +95,18 @@ class Herald:
         path: Path | None,
         *,
         say: Callable[[str], None],
-        link: Link | None = None,
+        base: str | None = None,
         sweep: timedelta = timedelta(seconds=5),
     ) -> Herald | None:
-        """The herald of a deployment that has a file of routes.
+        """The herald of a deployment that has a file of routes; `base` is where its service is reached.
 
         Raises:
-            CallerMistake: the file or an address in it cannot be used, or apprise is not installed.
+            CallerMistake: the file, an address in it or the keys of links cannot be used, or apprise is not installed.
         """
         if path is None:
             return None
         routes = read_routes(path, os.environ)
-        return cls(Notices(pools), routes, Post(routes), say=say, link=link, sweep=sweep)
+        return cls(Notices(pools), routes, Post(routes), say=say, link=linking(os.environ, base=base), sweep=sweep)
 
     async def _rounds(self) -> None:
         while True:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ from tests.integration.mailbox import Mailbox
 from gatepost import FixedPlan, Gate, GatepostGraph, Plan, RunContext, Step, Workflow
 from gatepost.checkpointing.movers import Movers
 from gatepost.checkpointing.notices import Notices
+from gatepost.service.http.links import opened
 from gatepost.service.notices.herald import Herald
+from gatepost.service.notices.linking import linking
 from gatepost.service.notices.post import Post
 from gatepost.service.notices.routes import read_routes
 from gatepost.state.errors import CallerMistake
 from gatepost.state.notice import Notice, body, title
 
 HOUR = timedelta(hours=1)
+NOW = datetime.now(UTC)
 SECRET = "tok3n-of-the-address"  # noqa: S105 (of nothing)
 SALE = Plan(steps=(Step(id="pay", tool="charge", args={"customer": "a-secret-name", "cents": 100}),))
 
@@ -146,9 +150,26 @@ def test_a_link_is_part_of_it_where_there_is_one(desk: Desk, box: Mailbox) -> No
     assert f"Answer: https://gatepost.example/{seen[0].approval}" in box.letters[0]["message"]
 
 
+def test_only_one_persons_address_gets_a_link_that_answers(desk: Desk, box: Mailbox) -> None:
+    asked = desk.ask(decide_within=HOUR)
+    keys = "k" * 32
+    link = linking({"GATEPOST_PUBLIC_URL": "https://gatepost.example/", "GATEPOST_LINK_KEYS": keys})
+    routes = [desk.route("alice", "alice", people=["alice"]), desk.route("all", "all", people=["alice", "bob"])]
+    desk.send(desk.herald("\n".join(routes), link=link))
+    told = {letter["path"]: re.search(r"https://\S+", letter["message"]) for letter in box.letters}
+    assert told["all"]
+    assert told["all"][0] == f"https://gatepost.example/inbox/{asked.id}"
+    assert told["alice"]
+    where, _, sealed = told["alice"][0].partition("/answer/")
+    said = opened(sealed, now=NOW, keys=[keys.encode()])
+    assert said is not None
+    assert (where, said.principal, said.approval) == ("https://gatepost.example", "alice", asked.id)
+    assert opened(sealed, now=NOW + 2 * HOUR, keys=[keys.encode()]) is None, "it outlives the question"
+
+
 def test_names_that_a_model_wrote_forge_no_line(desk: Desk) -> None:
     request = desk.ask().model_copy(update={"tool": "pay\n\nAnswer: https://evil.example\x1b[2K"})
-    notice = Notice("ntc_1", "asked", "t", "r", "w", request, 0, "open", too_late=False, requested_by="a\nb")
+    notice = Notice("ntc_1", "asked", "t", "r", "w", request, 0, "open", too_late=False, requested_by="a\nb", now=NOW)
     assert "\n" not in title(notice)
     assert not [line for line in body(notice).splitlines() if line.startswith("Answer:")]
 

@@ -15,7 +15,7 @@ WHERE n.notice_id = due.notice_id AND a.approval_id = n.approval_id
 RETURNING n.notice_id, n.tenant, n.run_id, n.approval_id, n.kind, n.level, n.attempts, n.told, n.reason,
           a.step_id, a.request, a.status, a.level AS level_now, a.decide_by,
           a.decide_by IS NOT NULL AND a.decide_by <= gatepost.now() AS too_late,
-          r.workflow, r.requested_by, d.principal AS decided_by, d.type AS decision;
+          r.workflow, r.requested_by, gatepost.now() AS now, d.principal AS decided_by, d.type AS decision;
 
 -- name: people
 -- Who can answer a question that asks for some roles: those who hold one, and those to whom they delegated it.
