@@ -54,6 +54,7 @@ def test_killed_at_every_instant_while_two_people_answer(
     for one in killed:
         said = [row["principal"] for row in votes if row["run_id"] == one.run]
         assert said == ["alice", "bob"], (one.instant, said)
+        assert _to_be_told(gatepost_database, one.run) == ["asked", "decided", "expiring"], one.instant
 
 
 def test_killed_at_every_instant_when_the_time_is_up(
@@ -72,6 +73,7 @@ def test_killed_at_every_instant_when_the_time_is_up(
     assert paid() == {}
     for one in killed:
         assert _told(gatepost_database, one.run) == ["expired"], one.instant
+        assert _to_be_told(gatepost_database, one.run) == ["asked", "expired", "expiring"], one.instant
 
 
 def test_killed_at_every_instant_while_it_is_passed_on_and_answered(
@@ -88,6 +90,7 @@ def test_killed_at_every_instant_while_it_is_passed_on_and_answered(
     for one in killed:
         # Whoever finishes it comes a lease's time later, when it may have gone up the chain once more.
         assert _told(gatepost_database, one.run)[0] == "escalated", one.instant
+        assert {"asked", "escalated", "decided"} <= {*_to_be_told(gatepost_database, one.run)}, one.instant
 
 
 def _of_the_life(*parts: Sequence[str]) -> list[str]:
@@ -113,6 +116,12 @@ def _wait_for_people(goal: str, graph_of: Any, database: Database) -> None:
 def _told(database: Database, run: str) -> list[str]:
     rows = _rows(database, "SELECT e.kind, a.run_id FROM gatepost.approval_event e JOIN gatepost.approval a "
                  "USING (approval_id) ORDER BY e.number")  # fmt: skip
+    return [row["kind"] for row in rows if row["run_id"] == run]
+
+
+def _to_be_told(database: Database, run: str) -> list[str]:
+    """The notices of a run: what happened is in the outbox, whoever died beside it."""
+    rows = _rows(database, "SELECT kind, run_id FROM gatepost.notice ORDER BY kind")
     return [row["kind"] for row in rows if row["run_id"] == run]
 
 

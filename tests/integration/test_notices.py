@@ -6,102 +6,25 @@ import asyncio
 import json
 import logging
 import re
-import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langgraph.types import Command
 from tests.integration.mailbox import Mailbox
+from tests.integration.telling import SECRET, Desk
 
-from gatepost import FixedPlan, Gate, GatepostGraph, Plan, RunContext, Step, Workflow
+from gatepost import GatepostGraph
 from gatepost.checkpointing.movers import Movers
 from gatepost.checkpointing.notices import Notices
 from gatepost.service.http.links import opened
-from gatepost.service.notices.herald import Herald
 from gatepost.service.notices.linking import linking
-from gatepost.service.notices.post import Post
-from gatepost.service.notices.routes import read_routes
 from gatepost.state.errors import CallerMistake
 from gatepost.state.notice import Notice, body, title
 
 HOUR = timedelta(hours=1)
 NOW = datetime.now(UTC)
-SECRET = "tok3n-of-the-address"  # noqa: S105 (of nothing)
-SALE = Plan(steps=(Step(id="pay", tool="charge", args={"customer": "a-secret-name", "cents": 100}),))
-
-
-class Desk:
-    """Sales of one tenant under a gate, and whoever is told of them."""
-
-    def __init__(self, build: Callable[..., GatepostGraph], shop: Any, owner: Any, box: Mailbox, folder: Path) -> None:
-        self.tenant = f"t{secrets.token_hex(4)}"
-        self.who = RunContext(tenant=self.tenant, principal="intern")
-        self.build, self.shop, self.owner, self.box, self.folder = build, shop, owner, box, folder
-        self.saver = shop.graph.saver
-        self.graph: GatepostGraph = shop.graph
-        self.lines: list[str] = []
-
-    def ask(self, run: str = "r1", **gate: Any) -> Any:
-        """Start a sale; what is asked."""
-        found = Workflow(
-            name="w", goals=("w",), strategy=FixedPlan(SALE), tools=self.shop.tools, gates={"charge": Gate(**gate)}
-        )
-        self.graph = self.build([found])
-        return self.graph.invoke({"goal": "w"}, self.shop.config(run), context=self.who)["approval"]
-
-    def answer(self, answer: dict[str, Any], run: str = "r1") -> Any:
-        """Answer, and go on."""
-        return self.graph.invoke(Command(resume=answer), self.shop.config(run), context=self.who)
-
-    def roles(self, **held: str) -> None:
-        """Give people a role each."""
-        for person, role in held.items():
-            self.wait(self.saver.people.grant(person, role, tenant=self.tenant, by="hr"))
-
-    def herald(self, text: str = "", *, link: Any = None, **outbox: Any) -> Herald:
-        """Whoever sends this tenant's notices, by default to one box."""
-        path = self.folder / "notices.toml"
-        path.write_text(text or self.route())
-        routes = read_routes(path, {"TOKEN": SECRET})
-        sent = Notices(self.saver.pools, **outbox)
-        return Herald(sent, routes, Post(routes), say=self.lines.append, link=link)
-
-    def route(self, name: str = "all", path: str = "box", **more: Any) -> str:
-        """A route of this tenant."""
-        said = {"name": name, "tenants": [self.tenant], "urls": [self.box.url(path)], **more}
-        return "[[route]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
-
-    def send(self, herald: Herald) -> int:
-        """Send what is due."""
-        sent: int = self.wait(herald.deliver())
-        return sent
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The outbox."""
-        statement = "SELECT * FROM gatepost.notice WHERE tenant = %s ORDER BY written_at, kind"
-        found: list[dict[str, Any]] = self.owner.rows(statement, self.tenant)
-        return found
-
-    def stands(self, kind: str = "asked") -> tuple[str, str]:
-        """State and reason of a notice."""
-        return next((row["state"], row["reason"]) for row in self.rows() if row["kind"] == kind)
-
-    def hurry(self) -> None:
-        """What is tried later is due now."""
-        self.owner.change(
-            "UPDATE gatepost.notice SET due_at = gatepost.now() "
-            "WHERE tenant = %s AND state = 'pending' AND attempts > 0",
-            self.tenant,
-        )
-
-    def wait(self, work: Any) -> Any:
-        """The result of async work."""
-        return self.saver.bridge.run(work)
 
 
 @pytest.fixture
@@ -358,36 +281,3 @@ def test_an_address_shows_up_nowhere(
     said = "".join([*desk.lines, repr(vars(herald)), caplog.text, *capfd.readouterr(), str(desk.rows())])
     assert SECRET not in said
     assert "Traceback" not in said
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("route = 3", "it has no route"),
-        ('[[route]]\nname = "a"\n', "has no address"),
-        ('[[route]]\nname = "a b"\nurls = ["json://x"]', "needs a name"),
-        ('[[route]]\nname = "a"\nurl = ["json://x"]', "Did you mean 'urls'"),
-        ('[[route]]\nname = "a"\nurls = ["json://${NOT_SET_HERE}/tok3n"]', "environment variable NOT_SET_HERE"),
-        ('[[route]]\nname = "a"\nurls = ["tok3n"]', "address 1 of route 'a' is none that apprise knows"),
-        ('[[route]]\nname = "a"\nurls = ["json://x"]\nevents = ["asks"]', "there is no event 'asks'"),
-        ('[[route]]\nname = "a"\nurls = ["json://x"]\nroles = ["r"]\npeople = ["p"]', "is for roles or for people"),
-        ('[[route]]\nname = "a"\nurls = ["json://x"]\n' * 2, "two routes are called 'a'"),
-        ("[[route]", "is no TOML"),
-    ],
-)
-def test_a_file_that_cannot_be_meant_is_refused_without_an_address(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "n.toml").write_text(text)
-    with pytest.raises(CallerMistake, match=said) as refused:
-        Post(read_routes(tmp_path / "n.toml", {}))
-    assert "tok3n" not in str(refused.value)
-
-
-def test_without_the_extra_it_is_named() -> None:
-    code = (
-        "import sys; sys.modules['apprise'] = None\n"
-        "from gatepost.service.notices.post import Post\n"
-        "from gatepost.service.notices.routes import Routes\n"
-        "try:\n    Post(Routes(()))\nexcept Exception as e:\n    print(e)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "pip install 'gatepost[notices]'" in said
