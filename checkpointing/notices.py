@@ -119,11 +119,9 @@ class Notices:
         left: timedelta | None = row["left"] if row else None
         return left
 
-    async def list(
-        self, tenant: str, *, states: Collection[NoticeState] | None = None, limit: int = 50
-    ) -> list[dict[str, Any]]:
-        """A page of a tenant's notices, the newest first."""
-        params = {"tenant": tenant, "states": None if states is None else [*states], "limit": limit}
+    async def list(self, tenant: str, *, everything: bool = True, limit: int = 50) -> list[dict[str, Any]]:
+        """A page of a tenant's notices, the newest first; all, or those that were not delivered (yet)."""
+        params = {"tenant": tenant, "everything": everything, "limit": limit}
         async with self.pools.connection() as connection:
             return await (await connection.execute(query("notice.list"), params)).fetchall()
 

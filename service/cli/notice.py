@@ -27,7 +27,6 @@ app = typer.Typer(
     "where --notices (or GATEPOST_NOTICES) names a file of routes.\n\n"
     "Example: [bold]gatepost --notices notices.toml notice check --send[/]",
 )
-UNDELIVERED = (NoticeState.DEAD, NoticeState.PENDING)
 EXAMPLE = """\
     [[route]]
     name = "finance"
@@ -52,8 +51,7 @@ def list_notices(
     from gatepost.checkpointing.notices import Notices
 
     with opened(context) as desk:
-        states = None if everything else UNDELIVERED
-        rows = desk.run(Notices(desk.checkpointer.pools).list(tenant, states=states, limit=limit))
+        rows = desk.run(Notices(desk.checkpointer.pools).list(tenant, everything=everything, limit=limit))
         if as_json:
             terminal.as_json(rows)
             return

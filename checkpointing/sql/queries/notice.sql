@@ -55,11 +55,12 @@ WHERE notice_id = %(notice_id)s AND state = 'pending' AND attempts = %(attempts)
 SELECT min(due_at) - gatepost.now() AS left FROM gatepost.notice WHERE state = 'pending';
 
 -- name: list
--- A page of a tenant's notices, the newest first.
+-- A page of a tenant's notices, the newest first; or of those that somebody should have by now or will get: dead, failed
+-- so far, or about a question that is still open.
 SELECT n.notice_id, n.kind, n.state, n.run_id, a.step_id, n.approval_id, n.attempts, n.told, n.reason, n.due_at,
        n.written_at, n.settled_at
 FROM gatepost.notice n JOIN gatepost.approval a USING (approval_id)
-WHERE n.tenant = %(tenant)s AND (%(states)s::text[] IS NULL OR n.state::text = ANY(%(states)s::text[]))
+WHERE n.tenant = %(tenant)s AND (%(everything)s OR n.state = 'dead' OR (n.state = 'pending' AND (n.reason <> '' OR a.status = 'open')))
 ORDER BY n.written_at DESC, n.due_at DESC, n.notice_id LIMIT %(limit)s;
 
 -- name: find
