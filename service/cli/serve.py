@@ -22,12 +22,12 @@ from gatepost.state.errors import CallerMistake
 if TYPE_CHECKING:
     from gatepost.service.http.house import House
     from gatepost.service.http.replays import Code
+    from gatepost.service.notices.herald import Herald
 
 PORT = 8650
 RATE = 100.0
 LINK_LASTS = timedelta(minutes=15)
 DEV_LASTS = timedelta(hours=12)
-MANY = 5
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Host = Annotated[str, typer.Option(help="The address to listen on. Beyond this machine, put a TLS proxy before it.")]
@@ -114,13 +114,10 @@ def _serving(
         raise CallerMistake(
             f"{missing.name} is not installed, which the service needs. Install it: pip install 'gatepost[service]'."
         ) from None
-    from gatepost.service.notices.herald import Herald
     from gatepost.service.worker import Terms
 
     public = _address(public_url)
     listening = bound(host, port)
-    if name is not None:
-        terminal.hint("Starting: database, worker and pages. The first time takes a few seconds more.")
     where = public or f"http://{_shown(host)}:{listening.getsockname()[1]}"
     with opened(context, max_connections=20) as desk:
         _knows_something(desk)
@@ -130,9 +127,7 @@ def _serving(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
             say=terminal.log_line,
             ready=_ready_for(house, where, name, desk.typed("key", "create", "NAME", "--scope", "read")),
-            herald=Herald.hired(house.saver.pools, context.obj.notices, say=terminal.log_line, base=where)
-            if concurrency
-            else None,
+            herald=_herald(house, context.obj, where) if concurrency else None,
         )
         if host not in LOOPBACK and public is None:
             terminal.note(
@@ -141,6 +136,13 @@ def _serving(
         serving = measured(desk.graph, lambda: served(house, listening, manner), scraped, slots=concurrency or 0)
         asyncio.run(_until_stopped(house, serving, name))
     terminal.hint("Everything is left as it is; unfinished runs go on with the next worker.")
+
+
+def _herald(house: House, options: Options, where: str) -> Herald | None:
+    """Who sends notices, with links to this service."""
+    from gatepost.service.notices.herald import Herald
+
+    return Herald.hired(house.saver.pools, options.notices, say=terminal.log_line, base=where)
 
 
 async def _until_stopped(house: House, serving: Awaitable[None], name: str | None) -> None:
@@ -168,10 +170,7 @@ def _ready_for(house: House, where: str, name: str | None, make_key: str) -> Cal
         house.once[hashlib.sha256(token.encode()).digest()] = (made.key_id, until)
         # Behind the #: it stays in the browser, and reaches no log.
         terminal.say(f"Open {where}/sign-in#once={token}")
-        terminal.hint(f"It signs you in as {name}, once; for another link, stop this and start it again.")
-        goals = [goal for one in house.graph.equipment.catalog.workflows.values() for goal in one.goals[:1]]
-        terminal.hint(f"The database is {house.saver.address.shown}. Under Start: {', '.join(goals[:MANY])}.")
-        terminal.hint("Ctrl-C stops everything and loses nothing. Below is what the worker does.")
+        terminal.hint(f"Signed in as {name}; the link works once. Ctrl-C leaves everything resumable.")
 
     return ready
 

@@ -95,6 +95,7 @@ def test_a_run_is_counted_and_nobody_is_named(served: Served, folder: Path) -> N
     declared = {
         "sell",
         "stay",
+        "weigh",
         "vendor_onboarding",
         OTHER,
         "approve",
