@@ -50,6 +50,23 @@ class Entries:
             row = await (await connection.execute(query("entry.answer"), params)).fetchone()
         return [] if row is None else [row["answer"]]
 
+    async def inherited(
+        self, session: RunSession, plan_version: int, number: int, prompt: JsonValue, *, alike: bool
+    ) -> list[JsonValue]:
+        """What a model said to this prompt in the runs that a fork comes from: one answer, or none.
+
+        Args:
+            session: the held run, a fork.
+            plan_version: that is planned.
+            number: of the question in it.
+            prompt: what is asked.
+            alike: whether the answer to another prompt in the same place will do.
+        """
+        params = {**_place(session, plan_version, number, prompt), "tenant": session.run.tenant, "any": alike}
+        async with self._pools.connection() as connection:
+            row = await (await connection.execute(query("entry.inherited"), params)).fetchone()
+        return [] if row is None else [row["answer"]]
+
     async def answered(
         self, session: RunSession, plan_version: int, number: int, prompt: JsonValue, answer: JsonValue
     ) -> None:

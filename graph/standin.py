@@ -21,6 +21,7 @@ from gatepost.checkpointing.session import RunSession
 from gatepost.graph.booked import called_as, needs_a_row
 from gatepost.graph.difference import same
 from gatepost.graph.tape import Tape, moment
+from gatepost.nodes.asking import not_asked
 from gatepost.nodes.outcome import Outcome, failed, parked, succeeded, unknown
 from gatepost.nodes.tool import AnyTool, InvalidResult
 from gatepost.nodes.visit import Visit
@@ -191,10 +192,13 @@ class RecordedEntries(Entries):
 
         Raises:
             NotRecorded: the model was asked something else, or nothing, when the run was made.
+            NotAsked: nothing, and the run is a fork that asks nobody.
         """
         seq, row = session.seq + 1, self._tape.answers.get((plan_version, number))
         if row is None:
             self._tape.note(seq, Cause.MISSING_RECORD, f"a model is asked for plan {plan_version}, and was not then")
+            if self._tape.inherits:
+                raise not_asked(session.run.parent_run_id)
             raise NotRecorded("no answer of a model is on record here")
         if row["digest"] != digest_of(prompt):
             self._tape.note(seq, Cause.PROMPT, "the model is asked something else", then=row["prompt"], now=prompt)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gatepost.graph.booked import booked_as, unaccounted
+from gatepost.nodes.facts import STANDS
 from gatepost.state.board import Board
 from gatepost.state.errors import InvalidValue
 from gatepost.state.plan import Plan, plan_of
@@ -157,7 +158,7 @@ class Tape:
 
 def comparable(seen: dict[str, Any]) -> dict[str, Any]:
     """Of questions, what a person answers for, and how: what only describes it may grow with a release."""
-    compared = {**seen, "approvals": _asked(seen["approvals"])}
+    compared = {**seen, "approvals": _asked(seen["approvals"]), "steps": _without_noise(seen["steps"])}
     state = seen.get("state")
     if state:
         compared["state"] = {**state}
@@ -173,6 +174,14 @@ def comparable(seen: dict[str, Any]) -> dict[str, Any]:
 def _entry(entry: Row | None) -> Row | None:
     """Where a step stands, without what was counted for its call: the counters have it."""
     return entry and {name: value for name, value in entry.items() if name != "cost"}
+
+
+def _without_noise(steps: Mapping[str, Row]) -> dict[str, Row]:
+    """A fact that was read again and stands keeps what was read first; what was read then is not on record."""
+    return {
+        step: {**record, "reason": STANDS} if str(record.get("reason", "")).startswith(STANDS) else record
+        for step, record in steps.items()
+    }
 
 
 def _said(signal: Row) -> Row:

@@ -24,6 +24,8 @@ from gatepost.state.plan import Step
 from gatepost.state.status import EffectState, StepStatus
 from gatepost.state.step import StepRecord
 
+STANDS = "read again: stands"
+"""How the reason of a fact begins that was read again and is what it was."""
 JUST_JUDGED = timedelta(seconds=30)
 """A step that the gate let go so recently is not held up again because its facts have aged since."""
 SHOWN_CHANGES = 20
@@ -57,7 +59,7 @@ def read_anew(
     if demand == record.needs_approval and not _matters_to_any(materials, record.output, outcome.result):
         small = f", but for what does not matter ({'; '.join(map(told, changes))})" if changes else ""
         stands = replace(outcome, result=record.output, finding=None)
-        return stands, {"again": False, "changes": (), "needs_approval": demand, "reason": f"read again: stands{small}"}
+        return stands, {"again": False, "changes": (), "needs_approval": demand, "reason": f"{STANDS}{small}"}
     if not changes:
         changes = ({"at": "", "was": record.needs_approval, "now": demand},)
     return outcome, {"again": False, "changes": changes, "reason": f"changed: {'; '.join(map(told, changes))}"}

@@ -17,16 +17,24 @@ from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes.outcome import Outcome, failed, succeeded
 from gatepost.nodes.tool import AnyTool, InvalidResult
 from gatepost.nodes.visit import Visit
+from gatepost.state.effect import key_of
 from gatepost.state.errors import InvalidValue
 from gatepost.state.step import Failure
+
+_DRY = "dry run:"
+"""How the reason of a result begins that was got for other arguments; no fork passes it on as more than that."""
 
 
 async def in_a_fork(visit: Visit, tool: AnyTool, intent: Intent) -> Outcome | None:
     """How a call of a fork ends without being made; None: it is made."""
     run, forks = visit.session.run, visit.equipment.forks
-    if run.fork_effects is None or forks is None:
+    if run.fork_effects is None:
         return None
+    if forks is None:
+        return _not_made("what its parent did cannot be looked up here")
     if run.fork_effects == "fire":
+        if intent.purpose != "run" and not _made_here(visit, intent):
+            return _not_made(f"{tool.name} would undo what run {run.parent_run_id} did")
         key = await forks.unknown(run, step=intent.step, purpose=intent.purpose, fingerprint=intent.fingerprint)
         return None if key is None else _not_made(f"whether {tool.name} happened under key {key} is not known yet")
     if intent.purpose != "run":
@@ -34,11 +42,20 @@ async def in_a_fork(visit: Visit, tool: AnyTool, intent: Intent) -> Outcome | No
     known = await forks.inherited(run, step=intent.step, tool=tool.name, fingerprint=intent.fingerprint)
     if known is None:
         return _not_made(f"step {intent.step} has never succeeded in run {run.parent_run_id}")
-    if known.record.fingerprint == intent.fingerprint:
+    if known.record.fingerprint == intent.fingerprint and not known.record.reason.startswith(_DRY):
         return _result(tool, known, note=f"inherited from run {known.run_id} (key {known.record.key})")
     if run.fork_effects == "dry-run":
-        return _result(tool, known, note=f"dry run: the result that run {known.run_id} got for other arguments")
+        return _result(tool, known, note=f"{_DRY} the result that run {known.run_id} got for other arguments")
     return _not_made(f"run {known.run_id} called {tool.name} with other arguments")
+
+
+def _made_here(visit: Visit, intent: Intent) -> bool:
+    """Whether the effect that is undone was made by this run: then its key is one of this run's."""
+    run, record = visit.session.run, visit.board.record(intent.step)
+    own = key_of(
+        tenant=run.tenant, root_run=run.root_run_id, step=intent.step, purpose="run", generation=record.generation
+    )
+    return record.key == own
 
 
 def _result(tool: AnyTool, known: Inherited, *, note: str) -> Outcome:

@@ -17,6 +17,7 @@ from gatepost import (
     GatepostGraph,
     Plan,
     Retry,
+    Situation,
     Step,
     Tool,
     Workflow,
@@ -284,3 +285,88 @@ def test_an_input_that_the_workflow_does_not_have_is_refused(build: Build) -> No
     graph.invoke({"goal": "sell"}, {"configurable": {"thread_id": "typed-input"}})
     with pytest.raises(CallerMistake, match="has no 'nobody'; it has customer, cents"):
         fork(graph, "typed-input", at=3, changes={"input.nobody": 1})
+
+
+@pytest.mark.parametrize("effects", ["reuse", "dry-run", "fire"])
+def test_a_fork_does_not_undo_what_its_parent_did(build: Build, owner: Owner, effects: Any) -> None:
+    graph = build(made.WORKFLOWS, policy=made.ALL)
+    run = f"undone-{effects}"
+    assert graph.invoke({"goal": "undone_sale"}, {"configurable": {"thread_id": run}})["status"] == "compensated"
+    before = _rows(owner, run)
+    made.CALLED.clear()
+    statement = (
+        "SELECT max(seq) AS seq FROM gatepost.step WHERE run_id = %s AND step_id = 'pay' AND status = 'succeeded'"
+    )
+    forked = fork(graph, run, at=int(owner.rows(statement, run)[0]["seq"]), effects=effects)
+    result = graph.invoke(None, forked.config)
+    while (asked := result["approval"]) is not None:
+        result = graph.invoke(Command(resume=asked.approve(by="bob")), forked.config)
+    assert "refund" not in made.CALLED
+    assert result["steps"]["pay"]["status"] == "compensation_failed"
+    assert f"would undo what run {run} did" in result["steps"]["pay"]["reason"]
+    assert _rows(owner, run) == before
+    assert replay(forked.run_id, graph).identical
+
+
+def test_a_fork_that_fires_undoes_what_it_did_itself(build: Build, owner: Owner) -> None:
+    graph = build(made.WORKFLOWS, policy=made.ALL)
+    graph.invoke({"goal": "undone_sale"}, {"configurable": {"thread_id": "own-undo"}})
+    made.CALLED.clear()
+    forked = fork(graph, "own-undo", at=3, effects="fire")
+    result = graph.invoke(None, forked.config)
+    while (asked := result["approval"]) is not None:
+        result = graph.invoke(Command(resume=asked.approve(by="bob")), forked.config)
+    assert result["status"] == "compensated"
+    assert made.CALLED.count("refund") == 1
+    assert replay(forked.run_id, graph).identical
+
+
+def test_a_result_of_a_dry_run_is_not_passed_on_as_one_that_was_got(build: Build) -> None:
+    graph = build(made.WORKFLOWS, policy=made.ALL)
+    graph.invoke({"goal": "sell"}, {"configurable": {"thread_id": "first"}})
+    made.CALLED.clear()
+    dry = fork(graph, "first", at=3, changes={"input.cents": 70}, effects="dry-run")
+    graph.invoke(None, dry.config)
+    for effects, status in (("reuse", "failed"), ("dry-run", "succeeded")):
+        again = fork(graph, dry.run_id, at=3, changes={"input.cents": 70}, effects=effects)  # type: ignore[arg-type]
+        charge = graph.invoke(None, again.config)["steps"]["charge"]
+        assert charge["status"] == status
+        assert not charge["reason"].startswith("inherited")
+    assert made.CALLED == []
+
+
+class _Advised:
+    """A planner that asks a model before each of two segments; what it asks names the customer."""
+
+    async def plan(self, situation: Situation) -> Plan | None:
+        """One look for each answer."""
+        version = 0 if situation.plan is None else len(situation.plan.steps)
+        if version == 2:
+            return None
+        word: Any = await situation.ask({"segment": version, "of": situation.input.get("customer")}, made.answer)
+        steps = situation.plan.steps if situation.plan else ()
+        step = Step(id=f"look_{version}", tool=word["tools"][0], args={"customer": "ada"})
+        return Plan(steps=(*steps, step), final=False)
+
+
+def test_a_model_is_asked_in_a_fork_only_where_it_fires(build: Build) -> None:
+    flow = Workflow(name="advised", goals=("advise",), strategy=_Advised(), tools=(made.look, made.charge))
+    graph = build([flow], policy=made.ALL)
+    given = {"goal": "advise", "input": {"customer": "ada"}}
+    first = graph.invoke(given, {"configurable": {"thread_id": "advised"}})
+    assert first["status"] == "succeeded", first["outcome"]
+    made.CALLED.clear()
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        ("reuse", {}, "succeeded"),
+        ("reuse", {"input.customer": "bob"}, "failed"),
+        ("dry-run", {"input.customer": "bob"}, "succeeded"),
+    ]
+    for effects, changes, status in cases:
+        forked = fork(graph, "advised", at=3, changes=changes, effects=effects)
+        result = graph.invoke(None, forked.config)
+        assert (result["status"], made.CALLED) == (status, []), effects
+        assert (status == "succeeded") or "not asked in this fork" in result["outcome"]["reason"]
+        assert replay(forked.run_id, graph).identical
+    forked = fork(graph, "advised", at=3, changes={"input.customer": "bob"}, effects="fire")
+    assert graph.invoke(None, forked.config)["status"] == "succeeded"
+    assert made.CALLED.count("model") == 1

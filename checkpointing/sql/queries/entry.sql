@@ -18,3 +18,15 @@ INSERT INTO gatepost.answer (run_id, plan_version, number, digest, prompt, answe
 SELECT run_id, %(plan_version)s, %(number)s, %(digest)s, %(prompt)s, %(answer)s
 FROM gatepost.run WHERE run_id = %(run_id)s AND epoch = %(epoch)s AND owner IS NOT NULL
 ON CONFLICT DO NOTHING;
+
+-- name: inherited
+-- What a model said to this prompt in the runs that a fork comes from; else, if any will do, to another in this place.
+WITH RECURSIVE lineage AS (
+    SELECT parent_run_id AS run_id FROM gatepost.run WHERE run_id = %(run_id)s AND tenant = %(tenant)s
+    UNION
+    SELECT r.parent_run_id FROM gatepost.run r JOIN lineage l USING (run_id) WHERE r.parent_run_id IS NOT NULL
+)
+SELECT a.answer FROM gatepost.answer a JOIN lineage USING (run_id)
+WHERE a.digest = %(digest)s OR (%(any)s AND a.plan_version = %(plan_version)s AND a.number = %(number)s)
+ORDER BY (a.digest = %(digest)s) DESC, (a.plan_version = %(plan_version)s AND a.number = %(number)s) DESC, a.at DESC
+LIMIT 1;

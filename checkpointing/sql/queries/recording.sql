@@ -37,10 +37,18 @@ SELECT d.* FROM gatepost.decision d JOIN gatepost.approval a USING (approval_id)
 WHERE a.run_id = %(run_id)s ORDER BY d.at, d.approval_id, d.principal;
 
 -- name: of_effects
--- The ledger.
+-- The ledger; of a fork, also the rows of the effects that its parents made and that its steps took over.
+WITH rows AS (
+    SELECT * FROM gatepost.effect WHERE run_id = %(run_id)s
+    UNION ALL
+    SELECT e.* FROM gatepost.effect e WHERE e.run_id <> %(run_id)s AND e.key IN (
+        SELECT s.record ->> 'key' FROM gatepost.run r
+        JOIN gatepost.step s ON s.run_id = r.run_id AND s.seq <= r.parent_seq
+        WHERE r.run_id = %(run_id)s)
+)
 SELECT key, step_id, purpose, generation, tool, fingerprint, arguments, approval_id, state, attempts, result, failure,
        intended_at, attempted_at, cleared
-FROM gatepost.effect WHERE run_id = %(run_id)s ORDER BY intended_at, key;
+FROM rows ORDER BY intended_at, key;
 
 -- name: of_instructions
 -- What operators told the gate, and when it heard it.
