@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from gatepost.nodes import escalation, facts
 from gatepost.nodes.draft import SPENT, dispatched
+from gatepost.nodes.foretelling import foretell
 from gatepost.nodes.holding import Holding
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
@@ -141,6 +142,7 @@ class Judging(Holding):
         )
         self._note(running)
         self.frontier[record.step] = dispatched(running, now)
+        foretell(self.visit, self.visit.board.step(record.step), tool, args, running)
 
     def _spend(self, cost: int) -> int:
         """Count a call that is dispatched: what the run has set out to spend with it."""
