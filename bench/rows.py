@@ -72,6 +72,7 @@ def rows() -> list[Row]:
         Row("transition-sync", TRANSITION.title, "sync", ONE_OWNER, "gatepost", "superstep", per_transition=True),
         EFFECT_JUDGED,
         EFFECT_GATE,
+        Row("effect-ask", "Gatepost: an effect step, a person on doubt", "async", EFFECT, "gatepost", "step"),
         Row("effect-sync", EFFECT_JUDGED.title, "sync", EFFECT, "gatepost", "step"),
     ]
     for name, (words, _) in POLICIES.items():
@@ -118,4 +119,6 @@ def _ours(name: str) -> Engine:
         return Gatepost(effect="read", door=door, linked=True)
     if rest == "gate":
         return Gatepost(effect="write", door=door, linked=True)
+    if rest == "ask":
+        return Gatepost(effect="write", door=door, on_doubt="ask")
     return Gatepost(effect="write", door=door, checkpoints=POLICIES[rest][1] if rest else "after_each_step")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from psycopg import Error
 
@@ -28,7 +28,7 @@ RETRY_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
 UNWRITABLE = (TypeError, ValueError)
 """Raised before anything is sent, for a value that has no form in JSON or on the wire."""
-OFTEN = ("step", "effect")
+OFTEN = ("step", "effect", "intent")
 """Staged rows that the statement has lists of their own for."""
 
 
@@ -61,6 +61,16 @@ class Superstep:
     """All values together, where no checkpoint is kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit gave."""
+
+    at: datetime
+    """By the database's clock."""
+    announced: frozenset[str] = frozenset()
+    """Keys of the intents that it wrote, of all runs that shared it; where no answer came, none is known."""
+
+
 class Commits:
     """Commits supersteps.
 
@@ -70,13 +80,13 @@ class Commits:
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
-        self._together: Together[Superstep, datetime] = Together(self._send)
+        self._together: Together[Superstep, Committed] = Together(self._send)
 
-    async def commit(self, session: RunSession, superstep: Superstep) -> datetime:
+    async def commit(self, session: RunSession, superstep: Superstep) -> Committed:
         """Commit a superstep; where no answer came, find out whether it was committed, and repeat it if not.
 
         Returns:
-            When it was committed, by the database's clock.
+            When it was committed, and what was announced with it.
 
         Raises:
             LostRun: another owner has the run.
@@ -96,19 +106,19 @@ class Commits:
             await asyncio.sleep(PAUSE_SECONDS)
             session.check()
 
-    async def _send(self, supersteps: Sequence[Superstep]) -> Sequence[datetime | Exception]:
+    async def _send(self, supersteps: Sequence[Superstep]) -> Sequence[Committed | Exception]:
         try:
             async with self._pools.connection() as connection:
-                moment = await _commit(connection, supersteps)
+                committed = await _commit(connection, supersteps)
         except (LostRun, DatabaseUnavailable, Error, *UNWRITABLE) as error:
             if len(supersteps) == 1:
                 return [error]
             if isinstance(error, DatabaseUnavailable) and error.passing:
                 raise  # nobody knows whether they were committed: each looks for itself
             return [given for one in supersteps for given in await self._send([one])]
-        return [moment] * len(supersteps)
+        return [committed] * len(supersteps)
 
-    async def _repeat(self, superstep: Superstep) -> datetime:
+    async def _repeat(self, superstep: Superstep) -> Committed:
         async with self._pools.connection() as connection:
             if (moved := await _moved(connection, superstep)) is not None:
                 return moved
@@ -120,18 +130,18 @@ class Commits:
                 return moved
 
 
-async def _commit(connection: Connection, supersteps: Sequence[Superstep]) -> datetime:
+async def _commit(connection: Connection, supersteps: Sequence[Superstep]) -> Committed:
     row = await (await connection.execute(query("run.commit"), parameters(supersteps))).fetchone()
     assert row is not None
-    return cast("datetime", row["now"])
+    return Committed(row["now"], frozenset(row["announced"]))
 
 
-async def _moved(connection: Connection, superstep: Superstep) -> datetime | None:
+async def _moved(connection: Connection, superstep: Superstep) -> Committed | None:
     """When the superstep was committed after all, if it was."""
     row = await (await connection.execute(query("run.standing"), {"run_id": superstep.run_id})).fetchone()
     if row is None or (row["epoch"], row["seq"]) != (superstep.epoch, superstep.seq):
         return None
-    return cast("datetime", row["updated_at"])
+    return Committed(row["updated_at"])
 
 
 def parameters(supersteps: Sequence[Superstep]) -> dict[str, Any]:
@@ -141,6 +151,7 @@ def parameters(supersteps: Sequence[Superstep]) -> dict[str, Any]:
         "supersteps": [{**fence, **one.transition} for fence, one in zip(under, supersteps, strict=True)],
         "steps": [{**fence, **row} for fence, one in zip(under, supersteps, strict=True) for row in _of(one, "step")],
         "effects": [{**row, "epoch": one.epoch} for one in supersteps for row in _of(one, "effect")],
+        "intents": [row for one in supersteps for row in _of(one, "intent")],
         "rest": [
             {**fence, "rows": rest}
             for fence, one in zip(under, supersteps, strict=True)

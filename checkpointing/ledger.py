@@ -19,11 +19,12 @@ from psycopg import Error
 from psycopg.types.json import Json
 from pydantic import JsonValue
 
+from gatepost.checkpointing import foretold
 from gatepost.checkpointing.commits import PAUSE_SECONDS, RETRY_SECONDS, UNWRITABLE
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
-from gatepost.checkpointing.session import RunSession
+from gatepost.checkpointing.session import Foretold, RunSession
 from gatepost.checkpointing.together import Together
 from gatepost.state import crash
 from gatepost.state.effect import EffectClass, OnDoubt
@@ -115,8 +116,12 @@ class Ledger:
         """
         session.check()
         undo = "undo." if intent.purpose == "compensate" else ""
-        crash.here(f"{undo}intent.before")
-        entry = await self._announced(session, _row(session, intent))
+        row = row_of(session, intent)
+        if (told := foretold.taken(session, row)) is not None:
+            entry = _fresh(told)
+        else:
+            crash.here(f"{undo}intent.before")
+            entry = await self._announced(session, row)
         crash.here(f"{undo}intent.after")
         return entry
 
@@ -156,6 +161,16 @@ class Ledger:
             return [given for row in rows for given in await self._intend([row])]
         entries = {row["key"]: _entry(row) for row in found}
         return [entries[row["key"]] for row in rows]
+
+    async def withdraw(self, session: RunSession) -> None:
+        """Take back the intents that were committed beforehand and whose calls are not made (now).
+
+        Raises:
+            LostRun: another owner has the run.
+        """
+        session.check()
+        async with self._pools.connection() as connection:
+            await foretold.withdraw(connection, session)
 
     async def again(self, session: RunSession, key: str, *, within: timedelta | None = None) -> Entry | None:
         """Announce another attempt under a key, before it is made.
@@ -301,7 +316,8 @@ class Ledger:
             return await (await connection.execute(query("effect.settle"), params)).fetchone() is not None
 
 
-def _row(session: RunSession, intent: Intent) -> dict[str, Any]:
+def row_of(session: RunSession, intent: Intent) -> dict[str, Any]:
+    """An intent as its row is written, under the session's epoch."""
     run = session.run
     return {
         "key": intent.key,
@@ -321,6 +337,12 @@ def _row(session: RunSession, intent: Intent) -> dict[str, Any]:
         "approval_id": intent.approval,
         "epoch": session.epoch,
     }
+
+
+def _fresh(told: Foretold) -> Entry:
+    times = dict.fromkeys(("intended_at", "attempted_at", "now"), told.at)
+    known = {"state": "intended", "attempts": 1, "result": None, "failure": None, "cleared": False, "not_before": None}
+    return _entry({**told.row, **known, **times, "fresh": True})
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

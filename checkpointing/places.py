@@ -11,12 +11,14 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, get_checkpoint_id
+from langgraph.checkpoint.base import id as uuid6_clock
 
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.threads import ThreadSaver
 
 PAGE = 50
 """Checkpoints read at once when a history is listed."""
+_UUID6 = 6
 
 
 class PlaceSaver(ThreadSaver):
@@ -128,3 +130,14 @@ def _place(thread_id: str, checkpoint_id: str) -> RunnableConfig:
 def _seq(found: CheckpointTuple) -> int:
     seq = found.metadata.get("seq", 0)
     return seq if isinstance(seq, int) else 0
+
+
+def stay_behind(checkpoint_id: str) -> None:
+    """Make LangGraph's id clock run on from a loaded id: a slow clock must not order a child before its parent."""
+    try:
+        loaded = uuid6_clock.UUID(checkpoint_id)
+    except ValueError:
+        return
+    known: int | None = uuid6_clock._last_v6_timestamp  # noqa: SLF001 (there is no public way; tests/integration hold it)
+    if loaded.version == _UUID6 and (known is None or known < loaded.time):
+        uuid6_clock._last_v6_timestamp = loaded.time  # type: ignore[assignment]  # noqa: SLF001

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -25,7 +25,6 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     get_serializable_checkpoint_metadata,
 )
-from langgraph.checkpoint.base import id as uuid6_clock
 from langgraph.checkpoint.postgres.base import BasePostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import TASKS
@@ -33,9 +32,10 @@ from psycopg import AsyncCursor, Capabilities, Error
 from psycopg.rows import DictRow
 from psycopg.types.json import Json
 
+from gatepost.checkpointing import foretold
 from gatepost.checkpointing.bridge import Bridge
 from gatepost.checkpointing.commits import Blob, Commits, Superstep
-from gatepost.checkpointing.places import PlaceSaver
+from gatepost.checkpointing.places import PlaceSaver, stay_behind
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail
@@ -47,7 +47,6 @@ FLUSH_SECONDS = 0.02
 """How long a finished branch waits for its siblings before it is written by itself."""
 _PLACE = {"checkpoint_ns": ""}
 _BRANCH = "branch:to:"
-_UUID6 = 6
 
 
 class GatepostSaver(PlaceSaver):
@@ -83,7 +82,7 @@ class GatepostSaver(PlaceSaver):
         found = await super().aget_tuple(config)
         session = _written_for(config)
         if found is not None:
-            _stay_behind(found.checkpoint["id"])
+            stay_behind(found.checkpoint["id"])
             if session is not None:
                 await self._resume_trail(session, found)
         return found
@@ -121,10 +120,12 @@ class GatepostSaver(PlaceSaver):
             superstep = self._superstep(session, config, checkpoint, metadata, new_versions)
             node = superstep.transition["nodes"][0]
             crash.here(f"commit.before.{node}")
-            session.now = await self._commits.commit(session, superstep)
+            committed = await self._commits.commit(session, superstep)
             crash.here(f"commit.after.{node}")
+            session.now = committed.at
             session.seq += 1
             session.committed(tasks)
+            foretold.note(session, superstep, committed)
             session.finished.clear()
             if superstep.passed is None:
                 session.trail.kept(checkpoint["id"], session.now)
@@ -143,9 +144,16 @@ class GatepostSaver(PlaceSaver):
             )
 
     async def settle(self, session: RunSession) -> None:
-        """Write what finished tasks left when the engine stopped in the middle of a superstep."""
+        """Write what finished tasks left when the engine stopped in the middle of a superstep.
+
+        What was announced beforehand, and not called, is taken back: whoever goes on finds no doubt.
+        """
         _stop_timer(session)
         await self._flush(session)
+        if session.foretold and not session.lost:
+            with suppress(DatabaseUnavailable, Error, LostRun):  # a doubt, then, that is settled by itself
+                async with self.pools.connection() as connection:
+                    await foretold.withdraw(connection, session)
 
     def _start_flush(self, session: RunSession) -> None:
         session.flush_task = asyncio.get_running_loop().create_task(self._flush(session))
@@ -172,6 +180,7 @@ class GatepostSaver(PlaceSaver):
             await self._write_finished(session, finished)
 
     async def _write_finished(self, session: RunSession, finished: dict[str, Finished]) -> None:
+        session.unforetell(list(finished))
         rows = session.rows(list(finished))
         async with self.pools.batch() as connection:
             await connection.execute(query("run.flush"), {**_under(session), "rows": Json(rows) if rows else None})
@@ -286,14 +295,3 @@ def _stop_timer(session: RunSession) -> None:
     if session.flush_timer is not None:
         session.flush_timer.cancel()
         session.flush_timer = None
-
-
-def _stay_behind(checkpoint_id: str) -> None:
-    """Make LangGraph's id clock run on from a loaded id: a slow clock must not order a child before its parent."""
-    try:
-        loaded = uuid6_clock.UUID(checkpoint_id)
-    except ValueError:
-        return
-    known: int | None = uuid6_clock._last_v6_timestamp  # noqa: SLF001 (there is no public way; tests/integration hold it)
-    if loaded.version == _UUID6 and (known is None or known < loaded.time):
-        uuid6_clock._last_v6_timestamp = loaded.time  # type: ignore[assignment]  # noqa: SLF001

@@ -39,6 +39,13 @@ class Staged(NamedTuple):
     row: Mapping[str, Any]
 
 
+class Foretold(NamedTuple):
+    """An intent that was committed with the transition that dispatched its step; the call is yet to be made."""
+
+    row: Mapping[str, Any]
+    at: datetime
+
+
 class Finished(NamedTuple):
     """A task that has returned: what LangGraph wants written for it."""
 
@@ -140,6 +147,10 @@ class RunSession:
     trail: Trail = field(default_factory=Trail)
     announced: set[str] = field(default_factory=set)
     """Keys of the effects that were announced under this epoch."""
+    foretold: dict[str, Foretold] = field(default_factory=dict)
+    """By key: committed, and not called yet. Whoever calls takes it out; what is left is taken back in the end."""
+    foreseen: dict[str, tuple[str, Mapping[str, JsonValue]]] = field(default_factory=dict)
+    """By step judged beforehand: fingerprint and arguments, until its turn comes. This owner's; nothing rests on it."""
     _rows: dict[str, list[Staged]] = field(default_factory=dict)
     _nodes: dict[str, str] = field(default_factory=dict)
 
@@ -232,6 +243,10 @@ class RunSession:
         told = None if failure is None else failure.plain()
         self._stage(task, "effect", key=key, state=state, result=result, failure=told)
 
+    def stage_intent(self, task: str, row: Mapping[str, Any]) -> None:
+        """What is about to be called in the next superstep."""
+        self._stage(task, "intent", **row)
+
     def move(self, status: RunStatus, reason: str = "") -> None:
         """The run's status from this transition on."""
         if status is not self.status:
@@ -265,6 +280,12 @@ class RunSession:
             for staged in self._rows.get(task, ()):
                 parts.setdefault(staged.part, []).append(staged.row)
         return parts
+
+    def unforetell(self, tasks: Sequence[str]) -> None:
+        """Their rows go before their superstep ends: what comes after it is announced when its turn comes."""
+        for task in tasks:
+            if staged := self._rows.get(task):
+                staged[:] = [row for row in staged if row.part != "intent"]
 
     def staging(self) -> list[str]:
         """The tasks that staged something not yet committed."""

@@ -12,13 +12,14 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command
 
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.saver import session_of
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
 from gatepost.graph.door import GATES
-from gatepost.graph.routing import Room, onward, route
+from gatepost.graph.routing import Room, from_executor, from_gate
 from gatepost.nodes.approval import approval
 from gatepost.nodes.compensator import compensator
 from gatepost.nodes.demand import completed
@@ -43,6 +44,8 @@ NO_LIMIT = 1_000_000
 """Supersteps of one entry. LangGraph's own default would stop a long run in the middle."""
 
 Body = Callable[[Any, Visit], Awaitable[dict[str, Any]]]
+Choose = Callable[[Any, Mapping[str, Any]], Any]
+"""Where a node leads, from what it saw and what it leaves."""
 
 
 def build_graph(
@@ -154,10 +157,14 @@ def wired(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput, Ru
         "compensator": compensator,
         "finalizer": finalizer,
     }
+    # Not as conditional edges: for each, LangGraph would copy every channel once more and run another runnable.
+    leads: dict[str, tuple[Choose, tuple[str, ...]]] = {
+        "policy_gate": (from_gate, Room.__args__),  # type: ignore[attr-defined]
+        "executor": (from_executor, ("executor", "policy_gate")),
+    }
     for name, body in bodies.items():
-        builder.add_node(name, _node(name, body, equipment))
-    builder.add_conditional_edges("policy_gate", _async(route), list(Room.__args__))  # type: ignore[attr-defined]
-    builder.add_conditional_edges("executor", _async(onward), ["executor", "policy_gate"])
+        choose, rooms = leads.get(name, (None, None))
+        builder.add_node(name, _node(name, body, equipment, choose), destinations=rooms)
     builder.add_edge(START, "planner")
     for name in ("planner", "approval", "compensator"):
         builder.add_edge(name, "policy_gate")
@@ -165,20 +172,12 @@ def wired(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput, Ru
     return builder
 
 
-def _async(choose: Callable[[RunState], Any]) -> Callable[[RunState], Awaitable[Any]]:
-    """As a coroutine function: LangGraph would run a plain one on another thread, which costs more than it does."""
-
-    async def chosen(state: RunState) -> Any:
-        return choose(state)
-
-    chosen.__name__ = choose.__name__
-    return chosen
-
-
-def _node(name: str, body: Body, equipment: Equipment) -> Callable[..., Awaitable[dict[str, Any]]]:
+def _node(
+    name: str, body: Body, equipment: Equipment, choose: Choose | None
+) -> Callable[..., Awaitable[dict[str, Any] | Command[Any]]]:
     """A LangGraph node around a body: only in a held run, and what it staged goes when it raises."""
 
-    async def node(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+    async def node(state: dict[str, Any], config: RunnableConfig) -> dict[str, Any] | Command[Any]:
         session = session_of(config)
         if session is None:
             raise NotHeld(
@@ -190,7 +189,8 @@ def _node(name: str, body: Body, equipment: Equipment) -> Callable[..., Awaitabl
         task: str = config["configurable"]["__pregel_task_id"]
         session.enter(name, task)
         try:
-            return await body(state, Visit(session=session, task=task, equipment=equipment))
+            update = await body(state, Visit(session=session, task=task, equipment=equipment))
+            return update if choose is None else Command(update=update, goto=choose(state, update))
         except BaseException:
             session.drop(task)
             raise

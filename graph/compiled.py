@@ -80,6 +80,7 @@ class GatepostGraph(MovingGraph, ReadingGraph, OperatingGraph):
             LostRun: another owner took the run over while this one moved it.
         """
         invoked = options.pop(_INVOKED, False)
+        options |= {"stream_mode": []} if invoked else {}  # who waits for the end looks at nothing before it
         if self.checkpointer is not self.saver or "checkpoint_during" in options:
             raise DoorClosed("another checkpointer, or checkpoint_during, would run effects that are not written down.")
         door.durable(durability)

@@ -7,11 +7,12 @@ goes first, a person or a time is waited for last. For both the run pauses in fr
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, cast
 
 from langgraph.types import Send
 
-from gatepost.state.channels import RunState
+from gatepost.state.channels import RunState, merge
 from gatepost.state.status import StepStatus
 
 Room: TypeAlias = Literal["planner", "executor", "approval", "compensator", "finalizer"]
@@ -31,9 +32,16 @@ def route(state: RunState) -> list[Send] | Room:
     return "planner"
 
 
-def onward(state: RunState) -> Send | Literal["policy_gate"]:
+def from_gate(state: RunState, update: Mapping[str, Any]) -> list[Send] | Room:
+    """Where the gate leads, from the state that its update makes of the one it saw."""
+    seen: Mapping[str, Any] = state
+    merged = {name: merge(seen.get(name), update.get(name)) for name in ("frontier", "approvals")}
+    return route(cast("RunState", {**seen, **update, **merged}))
+
+
+def from_executor(_: Mapping[str, Any], update: Mapping[str, Any]) -> Send | Literal["policy_gate"]:
     """Where the executor leads: to the next step of a chain that was judged beforehand, or else to the gate."""
-    for entry in (state.get("frontier") or {}).values():
-        if entry["status"] == StepStatus.RUNNING and entry.get("alone"):
+    for entry in (update.get("frontier") or {}).values():
+        if entry is not None and entry["status"] == StepStatus.RUNNING and entry.get("alone"):
             return Send("executor", entry)
     return "policy_gate"

@@ -21,6 +21,7 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMet
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
+from langgraph.types import Command
 from pydantic_core import to_jsonable_python
 
 from gatepost.checkpointing.recordings import channels_of
@@ -30,6 +31,7 @@ from gatepost.graph.booked import ended_as
 from gatepost.graph.build import NO_LIMIT, wired
 from gatepost.graph.door import GATES
 from gatepost.graph.holding import told
+from gatepost.graph.routing import from_gate
 from gatepost.graph.standin import RecordedApprovals, RecordedCalls, RecordedEntries, RecordedLedger
 from gatepost.graph.tape import Tape, comparable
 from gatepost.nodes.circumstances import unlike
@@ -251,8 +253,12 @@ class Sandbox:
 
     async def _seed(self) -> None:
         """Put the graph where the record says it was; the routing from there is done again."""
-        after = "planner" if self._tape.transitions[self._start]["next"] == ["policy_gate"] else "policy_gate"
-        await self._graph.aupdate_state(self._config(held=False), self._tape.states[self._start], as_node=after)
+        state: Any = self._tape.states[self._start]
+        if self._tape.transitions[self._start]["next"] == ["policy_gate"]:
+            update, after = state, "planner"
+        else:
+            update, after = Command(update=state, goto=from_gate(state, {})), "policy_gate"
+        await self._graph.aupdate_state(self._config(held=False), update, as_node=after)
 
     def _config(self, *, held: bool = True) -> RunnableConfig:
         session = {SESSION_KEY: self.session} if held else {}

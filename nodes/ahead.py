@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatepost.nodes.draft import dispatched
+from gatepost.nodes.foretelling import foretell
 from gatepost.nodes.judging import Judging
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.tool import InvalidArguments
@@ -21,6 +22,7 @@ from gatepost.state.errors import InvalidValue
 from gatepost.state.plan import Step
 from gatepost.state.reference import Unresolvable
 from gatepost.state.status import StepStatus
+from gatepost.state.step import StepRecord
 
 LOOK_AHEAD = 16
 """Steps judged beforehand in one visit: enough that the gate's own superstep hardly counts, few enough
@@ -55,10 +57,18 @@ def onward(visit: Visit, task: Mapping[str, Any], update: dict[str, Any]) -> dic
     now = visit.session.now.isoformat()
     record = visit.board.record(step.id).to(StepStatus.RUNNING, now=now)
     visit.session.stage_step(visit.task, record)
+    _foretell(visit, step, record)
     return {
         "frontier": {step_id: None, step.id: {**dispatched(record, now), "alone": True}},
         "counters": {StepStatus.SUCCEEDED.value: 1},
     }
+
+
+def _foretell(visit: Visit, step: Step, record: StepRecord) -> None:
+    """Announce the next step with this one's result, where this owner judged it and so knows its arguments."""
+    fingerprint, args = visit.session.foreseen.pop(step.id, ("", {}))
+    if fingerprint == record.fingerprint:
+        foretell(visit, step, visit.tool(step.tool), args, record)
 
 
 def _judged(gate: Judging, step: Step) -> bool:
@@ -79,12 +89,14 @@ def _judged(gate: Judging, step: Step) -> bool:
     run = visit.session.run
     version = visit.board.plan.version if visit.board.plan else 1
     record = visit.board.record(step.id).model_copy(update={"plan_version": version, "tool": step.tool})
+    fingerprint = fingerprint_of(tool.name, args)
+    visit.session.foreseen[step.id] = (fingerprint, args)
     visit.session.stage_step(
         visit.task,
         record.to(
             StepStatus.READY,
             key=key_of(tenant=run.tenant, root_run=run.root_run_id, step=step.id, generation=record.generation),
-            fingerprint=fingerprint_of(tool.name, args),
+            fingerprint=fingerprint,
             policies=judgement.policies,
             spent=gate.spent,
         ),

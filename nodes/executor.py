@@ -14,11 +14,11 @@ from typing import Any
 from pydantic import JsonValue
 
 from gatepost.checkpointing.answers import Standing
-from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes import facts
 from gatepost.nodes.ahead import onward
 from gatepost.nodes.demand import materials
 from gatepost.nodes.draft import not_sent
+from gatepost.nodes.foretelling import intent_of
 from gatepost.nodes.holding import held
 from gatepost.nodes.outcome import Outcome, entry, settled
 from gatepost.nodes.policy import Verdict
@@ -52,7 +52,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         return _settle(visit, record, await refuse(visit, record.key, "the run is ending"), tool=None)
     try:
         step, tool = _planned(visit, step_id)
-        args, approval = await _authorised(visit, step, tool, task)
+        args = await _authorised(visit, step, tool, task)
     except _JudgedAnew:
         again = record.to(StepStatus.READY, reason="by now the tool takes it otherwise than it was judged")
         visit.session.stage_step(visit.task, again)
@@ -66,18 +66,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         tool,
         args,
         context=_context(visit, step, task),
-        intent=Intent(
-            key=task["key"],
-            step=step.id,
-            tool=tool.name,
-            tool_version=tool.version,
-            effect=tool.effect,
-            on_doubt=tool.on_doubt,
-            fingerprint=fingerprint_of(tool.name, args),
-            arguments=args,
-            approval=approval,
-            generation=record.generation,
-        ),
+        intent=intent_of(step, tool, args, record),
         attempts=task.get("attempts", 0),
     )
     return onward(visit, task, _settle(visit, record, outcome, tool=tool))
@@ -91,21 +80,29 @@ def _planned(visit: Visit, step_id: str) -> tuple[Step, AnyTool]:
     return step, visit.tool(step.tool)
 
 
-async def _authorised(
-    visit: Visit, step: Step, tool: AnyTool, task: Mapping[str, Any]
-) -> tuple[dict[str, JsonValue], str | None]:
+async def _authorised(visit: Visit, step: Step, tool: AnyTool, task: Mapping[str, Any]) -> dict[str, JsonValue]:
     record = visit.board.record(step.id)
     if (record.key, record.fingerprint, record.approval) != (task["key"], task["fingerprint"], task.get("approval")):
         raise _Unauthorised(f"the dispatch of step {step.id!r} is not the one that the gate recorded")
-    args = await _arguments_under(visit, step, tool, record.approval)
-    if fingerprint_of(tool.name, args) != record.fingerprint:
-        args = await _sent_before(visit, step, tool)
+    args = _foretold(visit, record)
+    if args is None:
+        args = await _arguments_under(visit, step, tool, record.approval)
+        if fingerprint_of(tool.name, args) != record.fingerprint:
+            args = await _sent_before(visit, step, tool)
     if record.approval is None:
         before = max(0, record.spent - tool.cost_of(args))
         judgement = visit.judge(step, tool, args, spent=before, now=record.now)
         if judgement.verdict is not Verdict.RUN or visit.board.demands(step):
             raise _Unauthorised(f"step {step.id!r} needs an approval and has none")
-    return args, record.approval
+    return args
+
+
+def _foretold(visit: Visit, record: StepRecord) -> dict[str, JsonValue] | None:
+    """The step's arguments as this owner worked them out and announced them, in the superstep before this one."""
+    told = visit.session.foretold.get(record.key or "")
+    if told is None or told.row["fingerprint"] != record.fingerprint:
+        return None
+    return dict(told.row["arguments"])
 
 
 async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: str | None) -> dict[str, JsonValue]:

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from gatepost.nodes import demand, escalation, facts
 from gatepost.nodes.draft import dispatched
+from gatepost.nodes.foretelling import foretell
 from gatepost.nodes.holding import Holding, held
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.tool import AnyTool, InvalidArguments
@@ -151,6 +152,7 @@ class Judging(Holding):
         )
         self._note(running)
         self.frontier[record.step] = dispatched(running, now, cost=cost)
+        foretell(self.visit, self.visit.board.step(record.step), tool, args, running)
 
     def _ask(
         self,

@@ -41,6 +41,7 @@ class Gatepost:
         door: "async" (ainvoke, async tools) or "sync" (invoke, sync tools).
         linked: each step takes the output of the one before, so that it can only be judged after it.
         checkpoints: the workflow's policy.
+        on_doubt: "retry" (the intent travels with the dispatch) or "ask" (a commit of its own).
         text: what a step is given.
         lease: of the runs.
     """
@@ -52,11 +53,12 @@ class Gatepost:
         door: str = "async",
         linked: bool = False,
         checkpoints: CheckpointPolicy = "after_each_step",
+        on_doubt: str = "retry",
         text: Callable[[int], str] = lambda _: TEXT,
         lease: Lease = LEASE,
     ) -> None:
         self._effect, self._door, self._linked, self._checkpoints = effect, door, linked, checkpoints
-        self._text, self._lease = text, lease
+        self._text, self._lease, self._on_doubt = text, lease, on_doubt
 
     def prepare(self, url: str) -> None:
         migrate(resolve(url))
@@ -94,12 +96,12 @@ class Gatepost:
         return sum(1 for _ in self._graph(steps, NoMarks()).get_state_history(_config(run), limit=PAGE))
 
     def _graph(self, steps: int, marks: Marks) -> GatepostGraph:
-        @tool(effect=self._effect, on_doubt="retry", timeout=PATIENCE, name="work")
+        @tool(effect=self._effect, on_doubt=self._on_doubt, timeout=PATIENCE, name="work")
         async def soon(ctx: EffectContext, text: str) -> dict[str, str]:
             await marks.at_async(_index(ctx))
             return {"text": text}
 
-        @tool(effect=self._effect, on_doubt="retry", timeout=PATIENCE, name="work")
+        @tool(effect=self._effect, on_doubt=self._on_doubt, timeout=PATIENCE, name="work")
         def now(ctx: EffectContext, text: str) -> dict[str, str]:
             marks.at(_index(ctx))
             return {"text": text}

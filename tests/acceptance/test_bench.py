@@ -41,7 +41,7 @@ def test_it_measures_and_counts(folder: Path) -> None:
     assert commits["floor", 1] == 1
     assert commits["stock", 1] == 2
     assert commits["transition", 1] == 1
-    assert commits["effect", 1] == 2  # all of the steps were judged at once
+    assert commits["effect", 1] == 1  # all of the steps were judged at once, and the intents travel with the results
     assert "| 1 | INSERT + COMMIT | sync |" in (folder / "table.md").read_text()
 
 

@@ -20,6 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from gatepost import ApprovalRequest, Decision, GatepostGraph
+from gatepost.graph.routing import from_executor, from_gate
 from gatepost.state.errors import (
     AlreadyDecided,
     DoorClosed,
@@ -603,6 +604,15 @@ FORGERIES: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+async def _forged(raw: Any, *, config: Any, state: dict[str, Any], as_node: str) -> Any:
+    """As the node itself would leave it: with where it leads."""
+    leads: dict[str, Any] = {"policy_gate": from_gate, "executor": from_executor}
+    if as_node in leads:
+        seen = (await raw.aget_state(config)).values
+        return await raw.aupdate_state(config, Command(update=state, goto=leads[as_node](seen, state)), as_node=as_node)
+    return await raw.aupdate_state(config, state, as_node=as_node)
+
+
 @pytest.mark.parametrize(("state", "as_node"), FORGERIES.values(), ids=FORGERIES.keys())
 def test_a_state_forged_in_the_tables_runs_nothing(
     stock: Stock, shop: Any, state: dict[str, Any], as_node: str
@@ -610,7 +620,7 @@ def test_a_state_forged_in_the_tables_runs_nothing(
     """The owner of the tables can write any checkpoint; the executor believes the rows, and the run goes on."""
     asked = shop.open()
     forged = json.loads(json.dumps(state).replace('"asked"', f'"{asked.id}"'))
-    stock.forge(shop, lambda raw: raw.aupdate_state(shop.config(), forged, as_node=as_node))
+    stock.forge(shop, partial(_forged, config=shop.config(), state=forged, as_node=as_node))
     result = shop.graph.invoke(None, {**shop.config(), "recursion_limit": 30})
     assert shop.booked == []
     if result["status"] == "blocked":
@@ -626,7 +636,7 @@ def test_a_true_dispatch_given_twice_runs_nothing_twice(stock: Stock, shop: Any)
     record = shop.graph.get_state(shop.config()).values["steps"]["look"]
     true = {name: record[name] for name in ("step", "key", "fingerprint", "now")}
     forged = {"frontier": {"look": {**true, "status": "running", "approval": None, "seed": 1}}}
-    stock.forge(shop, lambda raw: raw.aupdate_state(shop.config(), forged, as_node="policy_gate"))
+    stock.forge(shop, partial(_forged, config=shop.config(), state=forged, as_node="policy_gate"))
     shop.graph.invoke(None, {**shop.config(), "recursion_limit": 30})
     assert shop.looked == ["ada"]
     shop.still_answerable()

@@ -33,7 +33,7 @@ from gatepost import (
     replay,
     tool,
 )
-from gatepost.graph import build as built
+from gatepost.graph import routing
 from gatepost.graph.routing import route
 from gatepost.graph.timetravel import areplay_unfinished
 from gatepost.state.errors import InvalidValue, UnknownVersion
@@ -175,7 +175,7 @@ def test_a_policy_set_that_judges_the_same_changes_nothing(sale: Recording) -> N
 
 
 def test_a_changed_routing_rule_is_found_where_it_routes(sale: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(built, "route", _no_letters)
+    monkeypatch.setattr(routing, "route", _no_letters)
     found = replay(sale, [made.sale()], policy=made.ALL).divergence
     assert found is not None
     assert (found.cause, found.nodes) == (Cause.ROUTING, ("policy_gate",))

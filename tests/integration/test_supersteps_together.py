@@ -97,7 +97,7 @@ def test_what_is_too_much_together_is_done_one_by_one(
     refused: list[int] = []
 
     async def narrow(connection: Any, statement: Any, params: Any = None, **options: Any) -> Any:
-        if isinstance(params, dict) and table in params and (size := len(json.loads(params[table]))) > 1:
+        if isinstance(params, dict) and params.get(table) and (size := len(json.loads(params[table]))) > 1:
             refused.append(size)
             raise psycopg.errors.ProgramLimitExceeded("too much")
         return await execute(connection, statement, params, **options)
@@ -108,7 +108,7 @@ def test_what_is_too_much_together_is_done_one_by_one(
     assert lone_owner.rows(STATES) == [{"run_id": f"r{n}", "state": "succeeded", "n": 1} for n in range(RUNS)]
 
 
-@pytest.mark.parametrize(("holder", "name"), [(RunSession, "rows"), (ledger, "_row")])
+@pytest.mark.parametrize(("holder", "name"), [(RunSession, "rows"), (ledger, "row_of")])
 def test_what_has_no_form_on_the_wire_fails_its_own_run(
     chorus: Chorus, monkeypatch: pytest.MonkeyPatch, holder: Any, name: str
 ) -> None:
@@ -116,8 +116,8 @@ def test_what_has_no_form_on_the_wire_fails_its_own_run(
 
     def poisoned(session: RunSession, asked: Any) -> Any:
         found = honest(session, asked)
-        inside = session.run.run_id == "r4" and (name == "_row" or len(chorus.inside) == RUNS)
-        return {**found, "arguments" if name == "_row" else "effect": [{1, 2}]} if inside else found
+        inside = session.run.run_id == "r4" and (name == "row_of" or len(chorus.inside) == RUNS)
+        return {**found, "arguments" if name == "row_of" else "effect": [{1, 2}]} if inside else found
 
     chorus.all_in.set()  # r4's intent is refused: it never comes in
     monkeypatch.setattr(holder, name, poisoned)

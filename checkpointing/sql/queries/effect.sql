@@ -11,6 +11,12 @@ FROM fence, json_to_recordset(%(intents)s::json) AS i (key text, run_id text, ro
 ON CONFLICT (key) DO UPDATE SET attempts = e.attempts
 RETURNING *, (xmax = 0) AS fresh, CASE WHEN xmax = 0 THEN intended_at ELSE gatepost.now() END AS now;
 
+-- name: withdraw
+-- No call was made of what was announced beforehand, and none is under way: it leaves no doubt, and counts for nothing.
+WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))
+UPDATE gatepost.effect SET attempts = 0, cleared = true FROM fence
+WHERE key = ANY(%(keys)s) AND run_id = %(run_id)s AND state = 'intended' AND attempts = 1 AND effect.epoch = %(epoch)s;
+
 -- name: again
 -- Another attempt under the same key, within the time for which the provider remembers it.
 WITH fence AS MATERIALIZED (SELECT gatepost.advance(%(run_id)s, %(epoch)s))

@@ -63,11 +63,26 @@ SELECT gatepost.let_go(%(run_id)s, %(epoch)s, %(wake_at)s, %(wake_reason)s, %(tr
 SELECT gatepost.flush_rows(%(run_id)s, %(epoch)s, %(seq)s, %(rows)s) AS now;
 
 -- name: commit
--- Supersteps of one or several runs: fence, rows, transitions and checkpoints.
-SELECT gatepost.commit_supersteps(
-    %(supersteps)s::json, %(steps)s::json, %(effects)s::json, %(rest)s::json,
-    %(kept)s::json, %(channels)s::json, %(blobs)b, %(places)s::json, %(values)b
-) AS now;
+-- Supersteps of one or several runs: fence, rows, transitions and checkpoints; and the intents of the steps that they
+-- dispatch. One whose key is there already is not announced, and is looked at when its turn comes.
+WITH committed AS MATERIALIZED (
+    SELECT gatepost.commit_supersteps(
+        %(supersteps)s::json, %(steps)s::json, %(effects)s::json, %(rest)s::json,
+        %(kept)s::json, %(channels)s::json, %(blobs)b, %(places)s::json, %(values)b
+    ) AS now
+), announced AS (
+    INSERT INTO gatepost.effect (key, run_id, root_run_id, tenant, step_id, call_path, purpose, generation, tool,
+        tool_version, effect_class, on_doubt, fingerprint, arguments, approval_id, epoch, intended_at, attempted_at)
+    SELECT i.key, i.run_id, i.root_run_id, i.tenant, i.step_id, i.call_path, i.purpose, i.generation, i.tool,
+        i.tool_version, i.effect_class, i.on_doubt, i.fingerprint, i.arguments, i.approval_id, i.epoch,
+        now + interval '1 microsecond', now + interval '1 microsecond' -- later than its dispatch, as every intent is
+    FROM committed, json_to_recordset(%(intents)s::json) AS i (key text, run_id text, root_run_id text, tenant text,
+        step_id text, call_path text, purpose text, generation integer, tool text, tool_version text,
+        effect_class text, on_doubt text, fingerprint text, arguments json, approval_id text, epoch bigint)
+    ON CONFLICT (key) DO NOTHING
+    RETURNING key
+)
+SELECT now, ARRAY(SELECT key FROM announced) AS announced FROM committed;
 
 -- name: standing
 -- How far a run is, and under whose epoch: what an owner asks whose COMMIT was not answered.

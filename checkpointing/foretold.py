@@ -1,0 +1,40 @@
+"""Intents that travel in the commit that dispatches their step (`nodes.foretelling` says when, and why).
+
+Invariant: what is foretold is committed, under our epoch, and not called yet. Whoever is about to call takes it out
+first; what is left when the owner lets go is taken back, so that whoever goes on finds no doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gatepost.checkpointing.commits import Committed, Superstep
+from gatepost.checkpointing.pool import Connection
+from gatepost.checkpointing.queries import query
+from gatepost.checkpointing.session import Foretold, RunSession
+
+
+def note(session: RunSession, superstep: Superstep, committed: Committed) -> None:
+    """Note whose intents a superstep wrote; one whose key was there already is none of them."""
+    for row in superstep.rows.get("intent", ()):
+        if row["key"] in committed.announced:
+            session.foretold[row["key"]] = Foretold(row, committed.at)
+
+
+def taken(session: RunSession, row: Mapping[str, Any]) -> Foretold | None:
+    """Take out an intent, if it is committed just so. From here on it may be called."""
+    told = session.foretold.get(row["key"])
+    return session.foretold.pop(row["key"]) if told is not None and told.row == row else None
+
+
+async def withdraw(connection: Connection, session: RunSession) -> None:
+    """Take back what was not called.
+
+    Raises:
+        LostRun: another owner has the run.
+    """
+    if session.foretold:
+        under = {"run_id": session.run.run_id, "epoch": session.epoch, "keys": list(session.foretold)}
+        await connection.execute(query("effect.withdraw"), under)
+        session.foretold.clear()
