@@ -23,7 +23,7 @@ from gatepost.service.http.problem import Refused
 from gatepost.state import errors
 from gatepost.state.errors import CallerMistake
 
-SECONDS = 20.0
+SECONDS = 25.0
 """Under `guard.ANSWER_SECONDS`: a replay that takes too long is said to, with what helps."""
 LONGEST = 3_000
 """Transitions of a run that is replayed over HTTP."""

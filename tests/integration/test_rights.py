@@ -113,7 +113,7 @@ def test_application_role_changes_how_far_things_are_and_never_what_they_are(mig
     service = {"api_key", "answered_request", "notice"}
     assert changing.keys() == {"run", "approval", "effect", "position", "breaker", "intervention", *PEOPLE, *service}
     assert changing["api_key"] == {"revoked_at", "revoked_by"}
-    assert changing["approval"] == {"status", "closed_at", "taken_seq", "level", "decide_by"}
+    assert changing["approval"] == {"status", "closed_at", "taken_seq", "level", "decide_by", "impact"}
     assert changing["principal_role"] == {"revoked_by", "revoked_at"}
     assert changing["delegation"] == {"ended_by", "ended_at"}
     assert changing["effect"] >= {"state", "attempts", "epoch", "result", "failure", "finished_at"}

@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ def weighed(alice: Person) -> str:
 
 def post(person: Person, path: str, key: str | None = None, **given: Any) -> httpx.Response:
     """Send something, under a key of its own."""
-    return person.http.post(path, json=given, headers={"Idempotency-Key": key or str(uuid.uuid4())})
+    headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+    return person.http.post(path, json=given, headers=headers, timeout=60)
 
 
 def failed(person: Person, folder: Path, what: str) -> str:
@@ -133,7 +134,7 @@ def test_a_replay_says_that_it_went_the_same_way_or_where_it_did_not_and_why(
     assert (same["identical"], same["divergence"], same["transitions"]) == (True, None, same["last"])
     with ThreadPoolExecutor(1) as beside:
         replayed = beside.submit(post, alice, f"/v1/runs/{dated}/replay")
-        while not replayed.done():  # the replay moves the clock by years, and not that of the service
+        while wait([replayed], timeout=0.2).not_done:  # it moves the clock by years, and not the service's
             assert time.strftime("%Y", time.gmtime()) in alice.http.get("/health/live").headers["date"]
     other = replayed.result().json()
     assert (other["identical"], other["divergence"]["cause"]) == (False, "wall clock read directly")
