@@ -134,9 +134,7 @@ def test_a_replay_says_that_it_went_the_same_way_or_where_it_did_not_and_why(
     assert (same["identical"], same["divergence"], same["transitions"]) == (True, None, same["last"])
     with ThreadPoolExecutor(1) as beside:
         replayed = beside.submit(post, alice, f"/v1/runs/{dated}/replay")
-        while wait(
-            [replayed], timeout=0.2
-        ).not_done:  # the replay moves the clock by years, and not that of the service
+        while wait([replayed], timeout=0.2).not_done:  # it moves the clock by years, and not the service's
             assert time.strftime("%Y", time.gmtime()) in alice.http.get("/health/live").headers["date"]
     other = replayed.result().json()
     assert (other["identical"], other["divergence"]["cause"]) == (False, "wall clock read directly")
