@@ -15,6 +15,7 @@ from gatepost.service.http.guard import Guard
 from gatepost.service.http.house import House
 from gatepost.service.pages import inbox, link, sign_in, states, wrong
 from gatepost.service.pages import runs as run_pages
+from gatepost.service.telemetry import Continued
 
 PROBLEM = {
     "description": "A problem (RFC 9457): `title`, `detail`, and `next`, what to do.",
@@ -53,4 +54,4 @@ def application(house: House) -> FastAPI:
 
 def guarded(house: House) -> ASGIApp:
     """What is served."""
-    return Guard(application(house), house.place)
+    return Guard(Continued(application(house), house.graph), house.place)
