@@ -5,11 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from gatepost.state.errors import CallerMistake
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
     from gatepost.graph.compiled import GatepostGraph
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -22,6 +25,27 @@ def wanted(environ: Mapping[str, str]) -> str | None:
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
         return None
     return next((environ[name] for name in ENDPOINTS if environ.get(name)), None)
+
+
+class Continued:
+    """ASGI middleware: what a request starts belongs to the trace that its `traceparent` names, if traces are sent.
+
+    Args:
+        app: what is served.
+        graph: whose watchers trace, or do not.
+    """
+
+    def __init__(self, app: ASGIApp, graph: GatepostGraph) -> None:
+        self._app = app
+        self._graph = graph
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, within that trace."""
+        words: str = dict(scope.get("headers", ())).get(b"traceparent", b"").decode("latin-1")
+        tracing = (getattr(one, "within", None) for one in self._graph.equipment.watchers)
+        within = next((found for found in tracing if found), None)
+        with within(words) if within and words else nullcontext():
+            await self._app(scope, receive, send)
 
 
 def trace(graph: GatepostGraph) -> None:

@@ -16,7 +16,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -96,6 +97,15 @@ class Tracing:
         words: dict[str, str] = {}
         _WORDS.inject(words, trace.set_span_in_context(span))
         return words.get("traceparent")
+
+    @contextmanager
+    def within(self, traceparent: str) -> Iterator[None]:
+        """What begins in the block belongs to a trace of somebody else's."""
+        token = context.attach(_WORDS.extract({"traceparent": traceparent}))
+        try:
+            yield
+        finally:
+            context.detach(token)
 
     def leave(self) -> None:
         """Send what is left; what cannot be sent soon is dropped."""

@@ -16,6 +16,7 @@ from gatepost.service.http.house import House
 from gatepost.service.pages import compare, forks, inbox, link, one_run, replays, sign_in, states, together, wrong
 from gatepost.service.pages import operating as hands
 from gatepost.service.pages import runs as run_pages
+from gatepost.service.telemetry import Continued
 
 PROBLEM = {
     "description": "A problem (RFC 9457): `title`, `detail`, and `next`, what to do.",
@@ -56,4 +57,4 @@ def application(house: House) -> FastAPI:
 
 def guarded(house: House) -> ASGIApp:
     """What is served."""
-    return Guard(application(house), house.place)
+    return Guard(Continued(application(house), house.graph), house.place)

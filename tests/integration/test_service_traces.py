@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.processes import wait_until
 from tests.integration.collector import attributes, collecting
-from tests.integration.serving import HERE
+from tests.integration.serving import HERE, service
 
 from gatepost import Checkpointer, build_graph
 from gatepost.service import telemetry
@@ -102,6 +102,23 @@ def test_a_run_is_one_trace_though_its_worker_is_killed(
         assert isinstance(wait := said["gatepost.approval.wait_s"], float)
         assert wait > 0
         assert b"ada" not in collector.raw
+
+
+def test_a_run_that_is_started_over_http_belongs_to_the_callers_trace(
+    town: Database, town_hall: Checkpointer, tmp_path: Path
+) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with collecting() as collector:
+        endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        with service(town.url, town_hall, tmp_path, **endpoint) as served:
+            alice = served.person("alice")
+            for words in (f"00-{trace}-{parent}-01", "nonsense", ""):
+                alice.http.headers["traceparent"] = words
+                alice.asked(alice.start(customer="ada", note=""))
+    starts = collector.named("start sell")
+    assert [span.trace_id.hex() == trace for span in starts] == [True, False, False]
+    assert starts[0].parent_span_id.hex() == parent
+    assert [span.trace_id for span in collector.named("invoke_workflow sell")] == [span.trace_id for span in starts]
 
 
 def test_arguments_and_results_are_told_where_they_are_asked_for(town: Database, tmp_path: Path) -> None:
