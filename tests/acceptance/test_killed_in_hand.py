@@ -29,7 +29,11 @@ UNDONE = (
     "commit.after.compensator:2",
     "commit.before.finalizer",
 )
-ANEW = (*TOLD, "intent.before:4", "intent.after:4", "provider.after:3", "call.after:3", "commit.before.executor:4")
+ANEW = (
+    *TOLD,
+    *("commit.before.policy_gate:3", "commit.after.policy_gate:3"),  # the intent travels with the dispatch
+    *("intent.after:4", "provider.after:3", "call.after:3", "commit.before.executor:4"),
+)
 EVERYWHERE = "GATEPOST_KILL_EVERYWHERE"
 """Set it to kill at every instant, and not only at those where an operator's word is carried out."""
 pytestmark = pytest.mark.timeout(600)

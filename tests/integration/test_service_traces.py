@@ -58,7 +58,7 @@ def test_a_run_is_one_trace_though_its_worker_is_killed(
 ) -> None:
     with collecting() as collector:
         processes = Town(town.url, tmp_path, collector.url)
-        processes.do("run", "start", "--detach", "--goal", "sell", "--id", "traced", "--input", INPUT % "ada")
+        processes.do("run", "start", "--detach", "--goal", "sell", "--id", "traced", "--input", INPUT % "zoltan")
         first = processes.begin("worker")
         wait_until(lambda: bool(collector.named("invoke_workflow sell")))
         first.kill()
@@ -101,7 +101,7 @@ def test_a_run_is_one_trace_though_its_worker_is_killed(
         assert said["gatepost.approval.decision"] == "approve"
         assert isinstance(wait := said["gatepost.approval.wait_s"], float)
         assert wait > 0
-        assert b"ada" not in collector.raw
+        assert b"zoltan" not in collector.raw
 
 
 def test_a_run_that_is_started_over_http_belongs_to_the_callers_trace(
