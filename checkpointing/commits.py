@@ -68,7 +68,7 @@ class Committed:
     at: datetime
     """By the database's clock."""
     announced: frozenset[str] = frozenset()
-    """Keys of the intents that it wrote, of all runs that shared it; where no answer came, none is known."""
+    """Keys of the intents that it wrote, of all runs that shared it; where no answer came, of the one that asked."""
 
 
 class Commits:
@@ -141,7 +141,7 @@ async def _moved(connection: Connection, superstep: Superstep) -> Committed | No
     row = await (await connection.execute(query("run.standing"), {"run_id": superstep.run_id})).fetchone()
     if row is None or (row["epoch"], row["seq"]) != (superstep.epoch, superstep.seq):
         return None
-    return Committed(row["updated_at"])
+    return Committed(row["updated_at"], frozenset(row["announced"]))
 
 
 def parameters(supersteps: Sequence[Superstep]) -> dict[str, Any]:

@@ -23,9 +23,12 @@ def note(session: RunSession, superstep: Superstep, committed: Committed) -> Non
 
 
 def taken(session: RunSession, row: Mapping[str, Any]) -> Foretold | None:
-    """Take out an intent, if it is committed just so. From here on it may be called."""
-    told = session.foretold.get(row["key"])
-    return session.foretold.pop(row["key"]) if told is not None and told.row == row else None
+    """Take out an intent; it is given if it is committed just so. From here on it may be called."""
+    told = session.foretold.pop(row["key"], None)
+    if told is None or told.row != row:
+        return None
+    session.announced.add(row["key"])
+    return told
 
 
 async def withdraw(connection: Connection, session: RunSession) -> None:

@@ -281,11 +281,11 @@ class RunSession:
                 parts.setdefault(staged.part, []).append(staged.row)
         return parts
 
-    def unforetell(self, tasks: Sequence[str]) -> None:
-        """Their rows go before their superstep ends: what comes after it is announced when its turn comes."""
+    def unforetell(self, tasks: Sequence[str], key: str | None = None) -> None:
+        """Announce nothing with what tasks staged, or not this one: its turn comes later, or never."""
         for task in tasks:
             if staged := self._rows.get(task):
-                staged[:] = [row for row in staged if row.part != "intent"]
+                staged[:] = [row for row in staged if row.part != "intent" or key not in (None, row.row["key"])]
 
     def staging(self) -> list[str]:
         """The tasks that staged something not yet committed."""

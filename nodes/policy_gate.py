@@ -169,7 +169,10 @@ class _Gate(Instructions):
             self.frontier[step_id] = {**entry, "alone": False, "ends": True}
             return
         del self.frontier[step_id]
-        self._note(self.visit.board.record(step_id).to(StepStatus.CANCELLED, reason="the run ended before it"))
+        self._spend(-entry.get("cost", 0))
+        record = self.visit.board.record(step_id)
+        self.visit.session.unforetell([self.visit.task], record.key)
+        self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
 
 
 def _wake_at(entry: Mapping[str, Any]) -> datetime:

@@ -168,9 +168,10 @@ def test_a_commit_whose_answer_is_lost_is_found_again(
 def test_an_intent_whose_answer_is_lost_is_no_call_that_was_cut_off(
     gatepost_graph: Any, lone_owner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in (1, 2):
+    """One of them travels with the gate's superstep, the other goes by itself."""
+    for n, said in ((4, "commit_superstep"), (1, "DO UPDATE SET attempts = e.attempts")):
         with monkeypatch.context() as patch:
-            sale, deaf = Sale(gatepost_graph), Deaf(patch, n, "INSERT INTO gatepost.effect")
+            sale, deaf = Sale(gatepost_graph), Deaf(patch, n, said)
             sale.finishes({"configurable": {"thread_id": f"unsaid-{n}"}}, lone_owner, f"unsaid-{n}")
             assert deaf.left <= 0
             assert len(sale.booked) == 2

@@ -10,9 +10,24 @@ from typing import Any
 import pytest
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
+from langgraph.types import Command
+from tests.integration.test_cut_off import Deaf
 
-from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, tool
-from gatepost.state.errors import LostRun
+from gatepost import (
+    EffectContext,
+    FixedPlan,
+    GatepostGraph,
+    NotDone,
+    Plan,
+    Policy,
+    Retry,
+    Step,
+    Workflow,
+    fork,
+    tool,
+)
+from gatepost.state.errors import DatabaseUnavailable, LostRun
+from gatepost.testing import Database
 
 ALL = Policy('@id("all") permit (principal, action, resource);')
 NONE = Policy('@id("none") forbid (principal, action == Action::"run", resource);')
@@ -49,11 +64,12 @@ class Pair:
         self._tools = (first, second_)
         self._build = build
 
+    def graph(self, policy: Policy = ALL) -> GatepostGraph:
+        return self._build([Workflow(name="w", goals=("w",), strategy=STEPS, tools=self._tools)], policy=policy)
+
     def run(self, *, goal: str | None = "w", policy: Policy = ALL) -> dict[str, Any]:
-        workflow = Workflow(name="w", goals=("w",), strategy=STEPS, tools=self._tools)
-        graph = self._build([workflow], policy=policy)
         given = {"goal": goal} if goal else None
-        result: dict[str, Any] = graph.invoke(given, RUN, control=self.control)
+        result: dict[str, Any] = self.graph(policy).invoke(given, RUN, control=self.control)
         self.control = RunControl()
         return result
 
@@ -141,3 +157,72 @@ def test_a_lost_owner_announces_nothing(gatepost_graph: Any, lone_owner: Any) ->
         pair.run()
     assert effects(lone_owner) == []
     assert pair.came == [("first", 1)]
+
+
+def test_what_the_visit_that_dispatched_it_calls_off_was_never_announced_and_costs_nothing(
+    gatepost_graph: Any, lone_owner: Any
+) -> None:
+    came: list[str] = []
+
+    @tool(effect="write", on_doubt="retry", name="dear", cost=10)
+    def dear() -> None:
+        came.append("dear")
+
+    @tool(effect="write", on_doubt="retry", name="bad")
+    def bad() -> None:
+        came.append("bad")
+
+    plan = FixedPlan(Plan(steps=(Step(id="dear", tool="dear"), Step(id="bad", tool="bad"))))
+    workflow = Workflow(name="w", goals=("w",), strategy=plan, tools=(dear, bad), budget=10)
+    poor = """@id("poor") forbid (principal, action == Action::"run", resource)
+        when { context has budget && context.spent + context.cost > context.budget };"""
+    no_bad = """@id("no") forbid (principal, action == Action::"run", resource) when { context.tool == "bad" };"""
+    all_ = """@id("all") permit (principal, action, resource);"""
+    graph = gatepost_graph([workflow], policy=Policy(f"{all_}\n{poor}\n{no_bad}"))
+    assert graph.invoke({"goal": "w"}, RUN)["status"] == "failed"
+    assert (came, effects(lone_owner), lone_owner.steps("run")["dear"]) == ([], [], "cancelled")
+    graph = gatepost_graph([workflow], policy=Policy(f"{all_}\n{poor}"))
+    graph.recover("run", "resume", by="olga")
+    assert graph.invoke(None, RUN)["status"] == "succeeded"
+    assert sorted(came) == ["bad", "dear"]
+
+
+def test_a_fork_may_make_the_call_that_its_parent_took_back(gatepost_graph: Any, lone_owner: Any) -> None:
+    pair = Pair(gatepost_graph)
+    pair.stop_between()
+    graph = pair.graph()
+    twin = fork(graph, "run", at=lone_owner.run("run")["seq"], effects="fire", run_id="twin")
+    asked = graph.invoke(None, twin.config)["approval"]
+    assert graph.invoke(Command(resume=asked.approve(by="alice")), twin.config)["status"] == "succeeded"
+    assert pair.came == [("first", 1), ("second", 1)]
+
+
+def test_a_call_that_was_made_is_no_intent_whose_answer_was_lost(
+    gatepost_graph: Any, gatepost_database: Database, lone_owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for its second attempt while its owner goes on, and the announcement of that one is not answered."""
+    came: list[int] = []
+
+    @tool(effect="write", on_doubt="retry", name="slow", retry=Retry(attempts=2, first=LONG, longest=LONG))
+    def slow(ctx: EffectContext) -> None:
+        came.append(ctx.attempt)
+        raise NotDone if len(came) > 1 else TimeoutError
+
+    @tool(effect="read", name="other")
+    def other() -> None:
+        pass
+
+    @tool(effect="read", name="later")
+    def later() -> None:
+        gatepost_database.clock.shift(2 * LONG)
+        Deaf(monkeypatch, 1, "DO UPDATE SET attempts = e.attempts")
+
+    steps = (Step(id="slow", tool="slow"), Step(id="other", tool="other"))
+    plan = FixedPlan(Plan(steps=(*steps, Step(id="later", tool="later", needs=("other",)))))
+    workflow = Workflow(name="w", goals=("w",), strategy=plan, tools=(slow, other, later))
+    graph = gatepost_graph([workflow], policy=ALL)
+    with suppress(DatabaseUnavailable):
+        graph.invoke({"goal": "w"}, RUN)
+    assert graph.invoke(None, RUN)["status"] == "blocked"  # the no speaks for the second attempt only
+    assert came == [1, 2]
+    assert effects(lone_owner) == [("in_doubt", 2, False)]

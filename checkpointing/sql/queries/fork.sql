@@ -75,5 +75,5 @@ WITH RECURSIVE lineage AS (
 )
 SELECT e.run_id, e.key FROM gatepost.effect e JOIN lineage USING (run_id)
 WHERE e.step_id = %(step)s AND e.purpose = %(purpose)s AND e.fingerprint = %(fingerprint)s
-  AND e.state IN ('intended', 'in_doubt')
+  AND (e.state = 'in_doubt' OR (e.state = 'intended' AND NOT e.cleared))
 LIMIT 1;

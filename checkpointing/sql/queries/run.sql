@@ -85,8 +85,13 @@ WITH committed AS MATERIALIZED (
 SELECT now, ARRAY(SELECT key FROM announced) AS announced FROM committed;
 
 -- name: standing
--- How far a run is, and under whose epoch: what an owner asks whose COMMIT was not answered.
-SELECT epoch, seq, updated_at FROM gatepost.run WHERE run_id = %(run_id)s;
+-- How far a run is, and under whose epoch: what an owner asks whose COMMIT was not answered; and what was announced in it.
+SELECT epoch, seq, updated_at, ARRAY(
+    SELECT e.key FROM gatepost.effect e
+    WHERE e.run_id = r.run_id AND e.epoch = r.epoch AND e.intended_at = r.updated_at + interval '1 microsecond'
+      AND e.state = 'intended' AND e.attempts = 1 AND NOT e.cleared
+) AS announced
+FROM gatepost.run r WHERE run_id = %(run_id)s;
 
 -- name: position
 -- The place a run has reached, where the policy kept no checkpoint of it.
