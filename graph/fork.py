@@ -17,6 +17,7 @@ from gatepost.checkpointing.forks import Effects, Fork
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.forkchanges import Changed, change
+from gatepost.nodes.draft import SPENT
 from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, InvalidValue, RunExists, UnknownVersion
@@ -182,8 +183,11 @@ def _state(channels: Mapping[str, Any], after: Changed, run_id: str) -> dict[str
         for step, entry in (channels.get("frontier") or {}).items()
         if entry["status"] in STEP_SETTLED and not entry.get("approval") and step not in anew
     }
+    kept = {name: channels[name] for name in _KEPT if name in channels}
+    if unsent := sum(entry.get("cost", 0) for step, entry in (channels.get("frontier") or {}).items() if step in anew):
+        kept["counters"] = {**kept["counters"], SPENT: kept["counters"][SPENT] - unsent}  # it is counted again here
     return {
-        **{name: channels[name] for name in _KEPT if name in channels},
+        **kept,
         "run_id": run_id,
         "input": after.run_input,
         "plan_version": after.plan_version,

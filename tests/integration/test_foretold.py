@@ -37,6 +37,11 @@ STEPS = FixedPlan(
 RUN: Any = {"configurable": {"thread_id": "run"}}
 TAKEN_OVER = "UPDATE gatepost.run SET epoch = epoch + 1, owner = NULL, lease_expires_at = NULL WHERE run_id = %s"
 LONG = timedelta(days=1)
+THRIFTY = """
+@id("all") permit (principal, action, resource);
+@id("poor") forbid (principal, action == Action::"run", resource)
+    when { context has budget && context.spent + context.cost > context.budget };
+"""
 
 
 def look_up(ctx: EffectContext, n: int) -> int | None:
@@ -174,14 +179,11 @@ def test_what_the_visit_that_dispatched_it_calls_off_was_never_announced_and_cos
 
     plan = FixedPlan(Plan(steps=(Step(id="dear", tool="dear"), Step(id="bad", tool="bad"))))
     workflow = Workflow(name="w", goals=("w",), strategy=plan, tools=(dear, bad), budget=10)
-    poor = """@id("poor") forbid (principal, action == Action::"run", resource)
-        when { context has budget && context.spent + context.cost > context.budget };"""
     no_bad = """@id("no") forbid (principal, action == Action::"run", resource) when { context.tool == "bad" };"""
-    all_ = """@id("all") permit (principal, action, resource);"""
-    graph = gatepost_graph([workflow], policy=Policy(f"{all_}\n{poor}\n{no_bad}"))
+    graph = gatepost_graph([workflow], policy=Policy(f"{THRIFTY}\n{no_bad}"))
     assert graph.invoke({"goal": "w"}, RUN)["status"] == "failed"
     assert (came, effects(lone_owner), lone_owner.steps("run")["dear"]) == ([], [], "cancelled")
-    graph = gatepost_graph([workflow], policy=Policy(f"{all_}\n{poor}"))
+    graph = gatepost_graph([workflow], policy=Policy(THRIFTY))
     graph.recover("run", "resume", by="olga")
     assert graph.invoke(None, RUN)["status"] == "succeeded"
     assert sorted(came) == ["bad", "dear"]
@@ -195,6 +197,23 @@ def test_a_fork_may_make_the_call_that_its_parent_took_back(gatepost_graph: Any,
     asked = graph.invoke(None, twin.config)["approval"]
     assert graph.invoke(Command(resume=asked.approve(by="alice")), twin.config)["status"] == "succeeded"
     assert pair.came == [("first", 1), ("second", 1)]
+
+
+def test_a_fork_counts_the_cost_of_what_was_under_way_once(gatepost_graph: Any, lone_owner: Any) -> None:
+    @tool(effect="write", on_doubt="retry", name="dear", cost=10)
+    def dear() -> None:
+        pass
+
+    plan = FixedPlan(Plan(steps=(Step(id="dear", tool="dear"),)))
+    graph = gatepost_graph(
+        [Workflow(name="w", goals=("w",), strategy=plan, tools=(dear,), budget=10)], policy=Policy(THRIFTY)
+    )
+    assert graph.invoke({"goal": "w"}, RUN)["counters"]["spent"] == 10
+    (sent,) = lone_owner.rows("SELECT seq FROM gatepost.transition WHERE 'executor' = ANY(next)")
+    twin = fork(graph, "run", at=sent["seq"], effects="fire", run_id="twin")
+    asked = graph.invoke(None, twin.config)["approval"]
+    result = graph.invoke(Command(resume=asked.approve(by="alice")), twin.config)
+    assert (result["status"], result["counters"]["spent"]) == ("succeeded", 10)
 
 
 def test_a_call_that_was_made_is_no_intent_whose_answer_was_lost(
