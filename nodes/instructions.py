@@ -63,7 +63,12 @@ class Instructions(Hearing):
         )
 
     def _forget(self) -> None:
-        """The run was called off past its graph, and the rows say how. What may have happened is asked about anew."""
+        """The run was called off past its graph, and the rows say how. What may have happened is asked about anew.
+
+        An answer that nobody took by then covers nothing; left as it is, it would be a reason to move the run for ever.
+        """
+        for approval_id in self.approvals:
+            self.visit.session.stage_void(self.visit.task, approval_id)
         self.frontier, self.approvals, self.planning = {}, {}, None
         for record in self._standing(StepStatus.IN_DOUBT):
             self._ask_about_doubt(record.step, record.reason)

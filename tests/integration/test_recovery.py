@@ -31,6 +31,7 @@ from gatepost import (
 )
 from gatepost.graph.recovery import recover_given_up
 from gatepost.nodes.tool import ToolMistake
+from gatepost.state.approval import decision_of
 from gatepost.state.errors import CallerMistake, UnknownRun
 from gatepost.testing import approve, finish
 
@@ -265,6 +266,18 @@ def test_a_step_that_failed_is_left_out(fair: Fair) -> None:
     assert fair.go_on("r")["status"] == "succeeded"
     assert fair.done == ["+stall", "+gate"]
     assert fair.stands("r")["light"] == "skipped"
+
+
+def test_an_answer_that_nobody_took_before_the_run_was_called_off_moves_it_no_more(fair: Fair, lone_owner: Any) -> None:
+    config = fair.config("r")
+    asked = fair.gated.invoke({"goal": "gala"}, config)["approval"]
+    asked = fair.gated.invoke(_resume(asked.approve(by="carol")), config)["approval"]
+    fair.gated.decide(decision_of(asked.approve(by="carol")))
+    fair.gated.cancel("r", by="olga")
+    fair.vanishes = {"-stall"}
+    fair.gated.recover("r", "rollback", by="olga")
+    assert fair.gated.invoke(None, config)["approval"].kind == "doubt"
+    assert (lone_owner.run("r")["status"], fair.done) == ("blocked", ["+stall", "-stall"])
 
 
 def test_a_step_that_waits_for_a_person_is_left_out_and_nobody_is_asked(fair: Fair) -> None:
