@@ -2,7 +2,8 @@
 
 It saves a commit on the way of every such step. What it costs: a process that dies between that commit and the
 call leaves an intent for a call that nobody made. So it is done only for tools that are sent again under the same
-key on any doubt, by themselves and for ever; nobody is asked about those. An owner that stops in order before the
+key on any doubt, by themselves and for ever. Somebody is asked about one only where it is not sent again (the run is
+called off, or the policy forbids it by then), or where that is refused. An owner that stops in order before the
 call takes the intent back (`RunSession.foretold`, `GatepostSaver.settle`).
 
 Invariant: nothing else changes. The intent is committed before the call, under the owner's epoch, and the executor
