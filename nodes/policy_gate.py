@@ -168,6 +168,9 @@ class _Gate(Instructions):
         if before.get("status") == StepStatus.RUNNING:
             self.frontier[step_id] = {**entry, "alone": False, "ends": True}
             return
+        if before.get("status") == StepStatus.WAITING:  # woken in this visit: it has begun, long ago
+            self._call_off_waiting(step_id, doubtful=before["doubt"])
+            return
         del self.frontier[step_id]
         self._spend(-entry.get("cost", 0))
         record = self.visit.board.record(step_id)

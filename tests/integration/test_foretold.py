@@ -225,7 +225,7 @@ def test_a_call_that_was_made_is_no_intent_whose_answer_was_lost(
     @tool(effect="write", on_doubt="retry", name="slow", retry=Retry(attempts=2, first=LONG, longest=LONG))
     def slow(ctx: EffectContext) -> None:
         came.append(ctx.attempt)
-        raise NotDone if len(came) > 1 else TimeoutError
+        raise NotDone("no") if len(came) > 1 else TimeoutError
 
     @tool(effect="read", name="other")
     def other() -> None:

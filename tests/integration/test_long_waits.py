@@ -31,7 +31,8 @@ from gatepost.nodes.attempts import LONGEST_PAUSE_SECONDS
 from gatepost.state.errors import InvalidValue
 from gatepost.testing import Database, approve
 
-ALL = Policy('@id("all") permit (principal, action, resource);')
+PERMIT = '@id("all") permit (principal, action, resource);'
+ALL = Policy(PERMIT)
 LONG = timedelta(hours=1)
 TWICE = Retry(attempts=2, first=timedelta(milliseconds=1))
 CONFIG: Any = {"configurable": {"thread_id": "long"}}
@@ -188,6 +189,30 @@ def test_an_end_asks_about_what_waits_where_something_may_have_happened(gatepost
     assert (result["status"], result["approval"].kind) == ("blocked", "doubt")
     (effect,) = lone_owner.effects("long")
     assert effect["state"] == "in_doubt"
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"), [(TimeoutError(), "in_doubt"), (NotDone("later", retry_after=LONG), "failed")]
+)
+def test_an_end_in_the_visit_that_wakes_a_call_forgets_nothing_of_it(
+    gatepost_graph: Any, gatepost_database: Database, lone_owner: Any, error: Exception, ends: str
+) -> None:
+    """Its time has come when a step beside it is done, and the step after that is forbidden."""
+    slow = Slow(gatepost_graph, retry=Retry(attempts=2, first=LONG, longest=LONG))
+    slow.ends = [error]
+
+    @tool(effect="read")
+    def beside() -> None:
+        gatepost_database.clock.shift(2 * LONG)
+
+    slow.tools = (*slow.tools, beside)
+    steps = (Step(id="charge", tool="charge"), Step(id="beside", tool="beside"))
+    no = '@id("no") forbid (principal, action == Action::"run", resource) when { context.tool == "fail" };'
+    graph = slow.graph(*steps, Step(id="fail", tool="fail", needs=("beside",)), policy=Policy(f"{PERMIT}\n{no}"))
+    result = graph.invoke({"goal": "w"}, CONFIG)
+    (effect,) = lone_owner.effects("long")
+    assert (effect["state"], len(slow.keys)) == (ends, 1)
+    assert result["status"] == ("blocked" if ends == "in_doubt" else "failed")
 
 
 def test_an_undo_waits_like_any_other_call(slow: Slow, gatepost_database: Database, lone_owner: Any) -> None:
