@@ -188,7 +188,8 @@ def test_a_fork_is_started_once_and_moved_by_a_worker(alice: Person, served: Ser
     fork = alice.wait(first.json()["id"], "failed", "succeeded", "blocked")
     assert (fork["input"]["note"], len(served.calls())) == ("x", before)
     assert problem(alice.http.post(f"/v1/runs/{run}/fork", json={"at": "1"})) == (400, "idempotency-key")
-    assert problem(post(alice, f"/v1/runs/{run}/fork", at="9999")) == (422, "mistake")
+    for nowhere in ("9999", "9" * 19, "\x00", "a\x00"):
+        assert problem(post(alice, f"/v1/runs/{run}/fork", at=nowhere)) == (422, "mistake"), nowhere
     assert problem(post(alice, f"/v1/runs/{run}/fork", at=str(at), set={"tenant": "x"})) == (422, "mistake")
     starter = served.person("carl", scopes=("read", "start"))
     assert problem(post(starter, f"/v1/runs/{run}/fork", at=str(at), effects="fire")) == (403, "scope")
