@@ -142,6 +142,13 @@ def test_a_replay_says_that_it_went_the_same_way_or_where_it_did_not_and_why(
     assert len(served.calls()) == before
 
 
+def test_whatever_ends_a_line_elsewhere_ends_none_of_a_record(alice: Person) -> None:
+    run = alice.start("weigh", customer="one\u2028{}\u2029two\x85three")
+    alice.wait(run, "succeeded")
+    found = post(alice, f"/v1/runs/{run}/replay")
+    assert (found.status_code, found.json().get("identical")) == (200, True), found.text
+
+
 def test_a_key_has_one_replay_at_a_time(alice: Person, weighed: str) -> None:
     with ThreadPoolExecutor(4) as crowd:
         answers = list(crowd.map(lambda _: post(alice, f"/v1/runs/{weighed}/replay"), range(4)))
