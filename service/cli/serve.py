@@ -192,10 +192,21 @@ def _address(url: str | None) -> str | None:
         return None
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
+    try:
+        parts = urlsplit(url)
+        usual = parts.port in {None, {"http": 80, "https": 443}.get(parts.scheme)}
+    except ValueError:
+        parts, usual = urlsplit(""), True
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.path not in {"", "/"}
+        or "@" in parts.netloc
+    ):
         raise CallerMistake(f"--public-url {url!r} is no address of a service. Write https://gatepost.example.")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    # As browsers write an origin, which is what it is compared with: without the port that the scheme implies.
+    return f"{parts.scheme}://{name if usual else f'{name}:{parts.port}'}"
 
 
 def _shown(host: str) -> str:

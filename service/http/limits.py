@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.requests import Request
 
@@ -139,10 +139,21 @@ class Limits:
             named = [part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
             found = next((part for part in reversed(named) if part and part not in self.proxies), found)
         try:
-            address = ip_address(found)
+            address = _address_in(found)
         except ValueError:
             return found[:64]
-        return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else found
+        return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else str(address)
+
+
+def _address_in(text: str) -> IPv4Address | IPv6Address:
+    """The address, as proxies write it: some with brackets, with the port, or IPv4 as a part of IPv6.
+
+    Raises:
+        ValueError: it is none.
+    """
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    found = ip_address(bare.partition(":")[0] if bare.count(":") == 1 else bare)
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
 def _digest(credential: str) -> bytes:
