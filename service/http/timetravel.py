@@ -97,8 +97,10 @@ async def fork(
 ) -> Response:
     """Start a new run from a state of this one, for a worker to move. Nothing of this one changes.
 
-    Nothing is called unless `effects` is `fire`, which takes the scope `operate` as well. Needs an Idempotency-Key.
+    It holds what this one holds, so it takes the scope `read` as well. Nothing is called unless `effects` is `fire`,
+    which takes `operate` besides. Needs an Idempotency-Key.
     """
+    caller.check("read")
     if given.effects == "fire":
         caller.check("operate")
     fork_key = needed(request_key)

@@ -200,6 +200,8 @@ def test_a_fork_is_started_once_and_moved_by_a_worker(alice: Person, served: Ser
     assert problem(post(alice, f"/v1/runs/{run}/fork", at=str(at), set={"tenant": "x"})) == (422, "mistake")
     starter = served.person("carl", scopes=("read", "start"))
     assert problem(post(starter, f"/v1/runs/{run}/fork", at=str(at), effects="fire")) == (403, "scope")
+    blind = served.person("sam", scopes=("start",))
+    assert problem(post(blind, f"/v1/runs/{run}/fork", at=str(at))) == (403, "scope")
 
 
 # many questions
