@@ -168,9 +168,13 @@ def test_a_replay_that_never_ends_or_is_too_long_is_given_up(
     monkeypatch.setenv("COUNTER_BOOK", str(folder / "book"))
     (folder / "endless").touch()
     try:
-        for options in ({"seconds": 1.5}, {"longest": 1}):
+        for options, why in (
+            ({"seconds": 1.5}, "seconds"),
+            ({"longest": 1}, "transitions;"),
+            ({"largest": 99}, "bytes;"),
+        ):
             refused = town_hall.bridge.run(_refused(town_hall, run, **options))
-            assert refused.problem.slug == "replay-too-long"
+            assert (refused.problem.slug, why in refused.problem.detail) == ("replay-too-long", True), why
     finally:
         (folder / "endless").unlink()
 
