@@ -81,6 +81,9 @@ class Replays:
         run_id = row["run_id"]
         if not row["seq"]:
             raise CallerMistake(f"run {run_id} has not begun; there is nothing to replay.")
+        begin, until = options.get("begin") or 1, options.get("until") or row["seq"]
+        if begin > min(until, row["seq"]):
+            raise CallerMistake(f"nothing lies between {begin} and {until}: run {run_id} has 1 to {row['seq']}.")
         if row["seq"] > self._longest:
             raise _too_much(run_id, f"It has {row['seq']} transitions; over HTTP, runs of up to {self._longest} are.")
         if (size := len(json.dumps(row["input"])) * row["seq"]) > self._largest:
