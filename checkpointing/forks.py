@@ -20,6 +20,8 @@ from gatepost.state.plan import Plan
 from gatepost.state.step import StepRecord
 
 Effects = Literal["reuse", "dry-run", "fire"]
+_DIGITS = 18
+"""Of numbers that Postgres knows for certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ class Forks:
 
     async def places(self, run_id: str, at: str) -> list[dict[str, Any]]:
         """The transitions that an address means: a number, or the beginning of a checkpoint's id."""
-        number = int(at) if at.isdecimal() else None
+        if not at.isprintable():
+            return []
+        number = int(at) if at.isdecimal() and len(at) <= _DIGITS else None
         params = {"run_id": run_id, "seq": number, "prefix": at if number is None else None}
         async with self._pools.connection() as connection:
             return await (await connection.execute(query("fork.place"), params)).fetchall()

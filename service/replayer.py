@@ -60,7 +60,7 @@ def _equipment(asked: dict[str, Any]) -> Equipment:
 
 def main() -> None:
     """Read, replay, tell."""
-    head, *lines = sys.stdin.read().splitlines()
+    head, *lines = sys.stdin.buffer.read().decode().split("\n")  # texts in it hold other ends of lines
     asked = json.loads(head)
     signal.alarm(asked["seconds"])  # whoever asked may be gone, and its code may never end
     with os.fdopen(os.dup(1), "wb") as answer:

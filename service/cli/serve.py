@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -76,7 +77,7 @@ def serve(
     """
     scraped = None if metrics_port is None else (metrics_host, metrics_port)
     moving = concurrency if with_worker else None
-    _serving(context, host, port, public_url, moving, scraped=scraped, rate=rate, proxies=proxies or ())
+    _serving(context, host, port, public_url, moving, scraped=scraped, rate=rate, proxies=_proxies(proxies or ()))
 
 
 @guarded
@@ -192,10 +193,30 @@ def _address(url: str | None) -> str | None:
         return None
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
+    try:
+        parts = urlsplit(url)
+        usual = parts.port in {None, {"http": 80, "https": 443}.get(parts.scheme)}
+    except ValueError:
+        parts, usual = urlsplit(""), True
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.path not in {"", "/"}
+        or "@" in parts.netloc
+    ):
         raise CallerMistake(f"--public-url {url!r} is no address of a service. Write https://gatepost.example.")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    # As browsers write an origin, which is what it is compared with: without the port that the scheme implies.
+    return f"{parts.scheme}://{name if usual else f'{name}:{parts.port}'}"
+
+
+def _proxies(given: Collection[str]) -> list[str]:
+    try:
+        return [str(ip_address(one)) for one in given]
+    except ValueError as error:
+        raise CallerMistake(
+            f"--trusted-proxy: {error}. Name each proxy by its own address, such as 10.0.0.9; repeat it for several."
+        ) from None
 
 
 def _shown(host: str) -> str:

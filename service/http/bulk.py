@@ -15,7 +15,7 @@ from gatepost.service.http.caller import Caller, Decider, InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused, problem_of
 from gatepost.service.http.reading import approval_of
-from gatepost.state.errors import GatepostError, UnknownApproval
+from gatepost.state.errors import GatepostError, RetryableFault, UnknownApproval
 
 router = APIRouter(tags=["approvals"])
 
@@ -98,6 +98,8 @@ async def _one(house: House, caller: Caller, given: BulkAnswer, item: BulkItem) 
     answer = shape.Answer(type=given.type, comment=given.comment, on_behalf_of=given.on_behalf_of, digest=item.digest)
     try:
         said = await decided(house, caller, item.approval, answer, authenticated=f"key:{caller.key.key_id}")
+    except RetryableFault:
+        raise  # kept as the answer of its request it would stay; sent again, what is recorded by then is told
     except (Refused, GatepostError) as refused:
         problem = problem_of(refused)
         return {"approval": item.approval, "status": problem.status, "decision": None, "problem": problem.plain()}

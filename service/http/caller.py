@@ -80,7 +80,7 @@ async def caller_of(request: Request, house: House) -> Caller | None:
     house.limits.address(request, credential)
     found = await _known(request, house)
     if found is None:
-        house.limits.unknown(request)
+        house.limits.unknown(request, credential)
     else:
         house.limits.key(found.key.key_id, credential)
     request.state.caller = found

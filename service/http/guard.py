@@ -181,7 +181,7 @@ def _name(host: str) -> str:
 
 def hosts_of(bind: str, public: str | None) -> frozenset[str]:
     """The names under which a service answers that is bound to this address."""
-    named: set[Any] = {"localhost", "127.0.0.1", "[::1]", bind.lower()}
+    named: set[Any] = {"localhost", "127.0.0.1", "[::1]", f"[{bind}]".lower() if ":" in bind else bind.lower()}
     if public:
         named.add(_name(public.partition("://")[2].partition("/")[0]))
-    return frozenset(named - {"0.0.0.0", "::", ""})  # noqa: S104 (left out)
+    return frozenset(named - {"0.0.0.0", "[::]", ""})  # noqa: S104 (left out)

@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.requests import Request
 
@@ -122,25 +122,38 @@ class Limits:
         short = self.addresses.short(self.address_of(request), min(1.0, self._attempt))
         _refuse(short, "Too much came from there without a key in force.")
 
-    def unknown(self, request: Request) -> None:
-        """It was nobody whom we know."""
+    def unknown(self, request: Request, credential: str = "") -> None:
+        """It was nobody whom we know, or no longer."""
+        self._known.pop(_digest(credential), None)
         self.addresses.charge(self.address_of(request), 1.0)
 
-    def attempt(self, request: Request) -> None:
-        """A key was typed, or a link opened, that is none."""
+    def attempt(self, request: Request, credential: str = "") -> None:
+        """A key was typed, or a link opened, that is none, or no longer."""
+        self._known.pop(_digest(credential), None)
         self.addresses.charge(self.address_of(request), self._attempt)
 
     def address_of(self, request: Request) -> str:
         """From where a request comes: the peer, or whom a proxy that is believed names; of IPv6, the network."""
         found = request.client.host if request.client else ""
         if found in self.proxies:
-            named = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",")]
+            named = [part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
             found = next((part for part in reversed(named) if part and part not in self.proxies), found)
         try:
-            address = ip_address(found)
+            address = _address_in(found)
         except ValueError:
             return found[:64]
-        return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else found
+        return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else str(address)
+
+
+def _address_in(text: str) -> IPv4Address | IPv6Address:
+    """The address, as proxies write it: some with brackets, with the port, or IPv4 as a part of IPv6.
+
+    Raises:
+        ValueError: it is none.
+    """
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    found = ip_address(bare.partition(":")[0] if bare.count(":") == 1 else bare)
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
 def _digest(credential: str) -> bytes:

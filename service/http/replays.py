@@ -27,6 +27,8 @@ SECONDS = 25.0
 """Under `guard.ANSWER_SECONDS`: a replay that takes too long is said to, with what helps."""
 LONGEST = 3_000
 """Transitions of a run that is replayed over HTTP."""
+LARGEST = 32 * 1024 * 1024
+"""Bytes of its states, each of which holds the input: the record is in the memory of the service for a while."""
 AT_ONCE = 2
 _REPLAYER = ("-P", "-m", "gatepost.service.replayer")
 
@@ -48,10 +50,20 @@ class Replays:
         code: by what they are executed again.
         seconds: how long one may take.
         longest: how many transitions a run may have.
+        largest: how many bytes its states may have.
     """
 
-    def __init__(self, saver: Checkpointer, code: Code, *, seconds: float = SECONDS, longest: int = LONGEST) -> None:
-        self._saver, self._code, self._seconds, self._longest = saver, code, seconds, longest
+    def __init__(
+        self,
+        saver: Checkpointer,
+        code: Code,
+        *,
+        seconds: float = SECONDS,
+        longest: int = LONGEST,
+        largest: int = LARGEST,
+    ) -> None:
+        self._saver, self._code, self._seconds = saver, code, seconds
+        self._longest, self._largest = longest, largest
         self._under_way: set[str] = set()
 
     async def verdict(self, row: dict[str, Any], *, key_id: str, **options: Any) -> dict[str, Any]:
@@ -69,8 +81,14 @@ class Replays:
         run_id = row["run_id"]
         if not row["seq"]:
             raise CallerMistake(f"run {run_id} has not begun; there is nothing to replay.")
+        begin, until = options.get("begin") or 1, options.get("until") or row["seq"]
+        if begin > min(until, row["seq"]):
+            raise CallerMistake(f"nothing lies between {begin} and {until}: run {run_id} has 1 to {row['seq']}.")
         if row["seq"] > self._longest:
             raise _too_much(run_id, f"It has {row['seq']} transitions; over HTTP, runs of up to {self._longest} are.")
+        if (size := len(json.dumps(row["input"])) * row["seq"]) > self._largest:
+            most = f"over HTTP, runs with up to {self._largest:,} are."
+            raise _too_much(run_id, f"Its states hold its input {row['seq']} times, which is {size:,} bytes; {most}")
         with self._place(key_id):
             recording = await record_of(self._saver, run_id, row["tenant"])
             head = {

@@ -14,6 +14,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gatepost.service.http.connection import Connection
 from gatepost.service.http.server import bound
 from gatepost.service.metrics import Metrics
 
@@ -31,6 +32,8 @@ async def scraped(metrics: Metrics, host: str, port: int) -> AsyncIterator[str]:
     server = _Quiet(
         uvicorn.Config(
             _application(metrics),
+            http=Connection,
+            ws="none",
             access_log=False,
             log_config=None,
             lifespan="off",

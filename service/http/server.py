@@ -19,6 +19,7 @@ from datetime import timedelta
 import uvicorn
 
 from gatepost.service.http.app import guarded
+from gatepost.service.http.connection import Connection
 from gatepost.service.http.house import House
 from gatepost.service.notices.herald import Herald
 from gatepost.service.worker import Emit, Terms, Worker
@@ -117,6 +118,8 @@ class _Server(uvicorn.Server):
 def _config(house: House) -> uvicorn.Config:
     return uvicorn.Config(
         guarded(house),
+        http=Connection,
+        ws="none",
         access_log=False,
         log_config=None,
         lifespan="on",

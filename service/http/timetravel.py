@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -14,6 +15,7 @@ from gatepost.service.http.caller import Caller, InHouse, Reader, Starter
 from gatepost.service.http.house import House
 from gatepost.service.http.reading import run_of
 from gatepost.service.http.runs import telling
+from gatepost.state.canonical import digest_of
 from gatepost.state.errors import RunExists, UnknownRun
 from gatepost.state.report import Cause
 
@@ -95,21 +97,25 @@ async def fork(
 ) -> Response:
     """Start a new run from a state of this one, for a worker to move. Nothing of this one changes.
 
-    Nothing is called unless `effects` is `fire`, which takes the scope `operate` as well. Needs an Idempotency-Key.
+    It holds what this one holds, so it takes the scope `read` as well. Nothing is called unless `effects` is `fire`,
+    which takes `operate` besides. Needs an Idempotency-Key.
     """
+    caller.check("read")
     if given.effects == "fire":
         caller.check("operate")
-    fork_id = id_from(needed(request_key), caller)
+    fork_key = needed(request_key)
 
     async def change() -> dict[str, Any]:
-        return {"run": await forked(house, caller, run_id, given, fork_id)}
+        return {"run": await forked(house, caller, run_id, given, fork_key)}
 
     return await once(house, request, caller, request_key, change, telling(house, caller), status=202)
 
 
-async def forked(house: House, caller: Caller, run_id: str, given: Fork, fork_id: str) -> str:
-    """Write a fork down, for a worker to move; its id. Again, it is the same fork."""
+async def forked(house: House, caller: Caller, run_id: str, given: Fork, request_key: str) -> str:
+    """Write a fork down, for a worker to move; its id. The same one again is the same fork, another one is another."""
     await run_of(house, run_id, caller.tenant)
+    asked = json.dumps(given.model_dump(), sort_keys=True)
+    fork_id = id_from(f"{request_key} {digest_of('fork', run_id, asked)}", caller)
     options: dict[str, Any] = {
         "at": given.at, "changes": given.set, "effects": given.effects, "context": caller.context, "kept": False,
     }  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from gatepost.service.http.again import id_from, needed
+from gatepost.service.http.again import needed
 from gatepost.service.http.caller import Caller, InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused, problem_of
@@ -70,7 +70,7 @@ async def ask(run_id: str, house: InHouse, visitor: Visitor, at: Number = None) 
 
 @router.post("/runs/{run_id}/fork")
 async def fork(run_id: str, request: Request, house: InHouse, visitor: Visitor) -> Response:
-    """Fork it. The form has a key of its own, so two clicks are one fork."""
+    """Fork it. The form has a key of its own, so two clicks are one fork, and other values another one."""
     visitor.check("start")
     row = await run_of(house, run_id, visitor.tenant)
     given = await form_of(request)
@@ -86,7 +86,7 @@ async def fork(run_id: str, request: Request, house: InHouse, visitor: Visitor) 
         for group in await _groups(house, row, await _transition(house, run_id, at)):
             changes.update(group.changes(given))
         asked = Fork(at=str(at), set=changes, effects=cast("Any", given["effects"]))
-        made = await forked(house, visitor, run_id, asked, id_from(needed(given.get("request_key")), visitor))
+        made = await forked(house, visitor, run_id, asked, needed(given.get("request_key")))
     except UnknownRun:
         raise
     except (Refused, CallerMistake, ValueError) as error:

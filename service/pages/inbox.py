@@ -23,7 +23,7 @@ from gatepost.state.errors import AlreadyDecided, CallerMistake, UnknownApproval
 from gatepost.state.status import ApprovalStatus
 
 router = APIRouter(include_in_schema=False)
-Text = Annotated[str, Query(max_length=300)]
+Text = Annotated[str, Query(max_length=300, pattern=shape.PRINTED)]
 PAGE = 40
 EVENTS = "/v1/events"
 

@@ -79,7 +79,7 @@ async def _standing(house: House, request: Request, text: str) -> Link | None:
     house.limits.address(request, text)
     link = links.opened(text, now=await house.overview.now(), keys=house.link_keys)
     if link is None:
-        house.limits.attempt(request)
+        house.limits.attempt(request, text)
         return None
     house.limits.key(f"link {link.link}", text)
     return link if await house.links.stands(link) else None

@@ -52,7 +52,7 @@ async def page(
     form_token = ""
     if caller is not None and caller.session is not None:
         form_token = seal.token(caller.session, (await house.secrets())[0])
-    waiting, stands = await house.overview.stamp(caller.tenant) if caller else (0, "")
+    waiting, stands = await house.overview.stamp(caller.tenant) if caller and caller.may("read") else (0, "")
     shown = {"waiting": waiting, "refresh": refresh, "stamp": stamp or stands, "now": await house.overview.now()}
     made = templates().get_template(template)
     text = made.render(caller=caller, form_token=form_token, **shown, **values)

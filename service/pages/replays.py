@@ -24,6 +24,7 @@ router = APIRouter(include_in_schema=False)
 AROUND = 6
 """Transitions that are shown before and after the one that differs."""
 MOST_DIFFERENCES = 40
+_DIGITS = 10
 _FIRST = ("next", "status", "reason", "steps", "plan", "approvals", "taken", "artifacts")
 SENTENCES: Mapping[str, str] = {
     Cause.INPUT: "The run would start from something else: today's workflow reads its input otherwise.",
@@ -66,7 +67,7 @@ def _number(given: Mapping[str, str], name: str) -> int | None:
     text = given.get(name, "").strip()
     if not text:
         return None
-    if not text.isdecimal() or not 0 < int(text) < 2**31:
+    if not text.isdecimal() or len(text) > _DIGITS or not 0 < int(text) < 2**31:
         raise CallerMistake(f"{text!r:.40} is no transition's number.")
     return int(text)
 

@@ -24,7 +24,7 @@ from gatepost.state.errors import CallerMistake, UnknownGoal
 from gatepost.state.status import RunStatus
 
 router = APIRouter(include_in_schema=False)
-Text = Annotated[str, Query(max_length=300)]
+Text = Annotated[str, Query(max_length=300, pattern=shape.PRINTED)]
 PAGE = 50
 
 

@@ -13,6 +13,7 @@ from gatepost.service.http.bulk import BulkAnswer, BulkItem, decided_together
 from gatepost.service.http.caller import Caller, InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused, problem_of
+from gatepost.service.http.shape import PRINTED
 from gatepost.service.pages.render import page
 from gatepost.service.pages.visitor import Visitor, form_of
 from gatepost.state.errors import CallerMistake
@@ -22,7 +23,7 @@ MOST = 40
 """Questions of one page; the others come when these are answered."""
 COLUMNS = 5
 PICK = "pick."
-Text = Annotated[str, Query(min_length=1, max_length=200)]
+Text = Annotated[str, Query(min_length=1, max_length=200, pattern=PRINTED)]
 
 
 @router.get("/answers")

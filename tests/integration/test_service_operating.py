@@ -132,6 +132,8 @@ def test_a_replay_says_that_it_went_the_same_way_or_where_it_did_not_and_why(
     before = len(served.calls())
     same = post(alice, f"/v1/runs/{weighed}/replay", clocks=False).json()
     assert (same["identical"], same["divergence"], same["transitions"]) == (True, None, same["last"])
+    for nothing in ({"begin": 5, "until": 2}, {"begin": same["last"] + 1}):
+        assert problem(post(alice, f"/v1/runs/{weighed}/replay", **nothing)) == (422, "mistake")
     with ThreadPoolExecutor(1) as beside:
         replayed = beside.submit(post, alice, f"/v1/runs/{dated}/replay")
         while wait([replayed], timeout=0.2).not_done:  # it moves the clock by years, and not the service's
@@ -140,6 +142,13 @@ def test_a_replay_says_that_it_went_the_same_way_or_where_it_did_not_and_why(
     assert (other["identical"], other["divergence"]["cause"]) == (False, "wall clock read directly")
     assert other["divergence"]["differences"][0].keys() == {"path", "recorded", "replayed"}
     assert len(served.calls()) == before
+
+
+def test_whatever_ends_a_line_elsewhere_ends_none_of_a_record(alice: Person) -> None:
+    run = alice.start("weigh", customer="one\u2028{}\u2029two\x85three")
+    alice.wait(run, "succeeded")
+    found = post(alice, f"/v1/runs/{run}/replay")
+    assert (found.status_code, found.json().get("identical")) == (200, True), found.text
 
 
 def test_a_key_has_one_replay_at_a_time(alice: Person, weighed: str) -> None:
@@ -161,9 +170,13 @@ def test_a_replay_that_never_ends_or_is_too_long_is_given_up(
     monkeypatch.setenv("COUNTER_BOOK", str(folder / "book"))
     (folder / "endless").touch()
     try:
-        for options in ({"seconds": 1.5}, {"longest": 1}):
+        for options, why in (
+            ({"seconds": 1.5}, "seconds"),
+            ({"longest": 1}, "transitions;"),
+            ({"largest": 99}, "bytes;"),
+        ):
             refused = town_hall.bridge.run(_refused(town_hall, run, **options))
-            assert refused.problem.slug == "replay-too-long"
+            assert (refused.problem.slug, why in refused.problem.detail) == ("replay-too-long", True), why
     finally:
         (folder / "endless").unlink()
 
@@ -188,10 +201,13 @@ def test_a_fork_is_started_once_and_moved_by_a_worker(alice: Person, served: Ser
     fork = alice.wait(first.json()["id"], "failed", "succeeded", "blocked")
     assert (fork["input"]["note"], len(served.calls())) == ("x", before)
     assert problem(alice.http.post(f"/v1/runs/{run}/fork", json={"at": "1"})) == (400, "idempotency-key")
-    assert problem(post(alice, f"/v1/runs/{run}/fork", at="9999")) == (422, "mistake")
+    for nowhere in ("9999", "9" * 19, "\x00", "a\x00"):
+        assert problem(post(alice, f"/v1/runs/{run}/fork", at=nowhere)) == (422, "mistake"), nowhere
     assert problem(post(alice, f"/v1/runs/{run}/fork", at=str(at), set={"tenant": "x"})) == (422, "mistake")
     starter = served.person("carl", scopes=("read", "start"))
     assert problem(post(starter, f"/v1/runs/{run}/fork", at=str(at), effects="fire")) == (403, "scope")
+    blind = served.person("sam", scopes=("start",))
+    assert problem(post(blind, f"/v1/runs/{run}/fork", at=str(at))) == (403, "scope")
 
 
 # many questions

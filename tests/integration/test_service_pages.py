@@ -181,6 +181,11 @@ def test_nobody_sees_a_page_without_signing_in(served: Served) -> None:
             assert f'value="{then}"' not in nobody.get("/sign-in", params={"then": then}).text
 
 
+def test_a_filter_that_no_column_can_hold_is_refused(desk: httpx.Client) -> None:
+    for path in ("/inbox?workflow=%00", "/runs?workflow=%00", "/runs?search=%00", "/answers?workflow=%00&tool=%00"):
+        assert desk.get(path).status_code == 422, path
+
+
 def test_a_form_is_only_taken_from_our_own_page_of_that_session(
     served: Served, desk: httpx.Client, alice: Person
 ) -> None:

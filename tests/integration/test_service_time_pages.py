@@ -115,8 +115,9 @@ def test_a_replay_shows_where_it_goes_another_way_and_why(
 
 
 def test_a_replay_that_cannot_be_made_says_so(desk: httpx.Client, alice: Person, sold: str) -> None:
-    wrong = _send(desk, f"/runs/{sold}/replay", begin="never")
-    assert (wrong.status_code, "no transition" in wrong.text) == (422, True)
+    for begin in ("never", "0", "9" * 5_000):
+        wrong = _send(desk, f"/runs/{sold}/replay", begin=begin)
+        assert (wrong.status_code, "no transition" in wrong.text) == (422, True), begin[:9]
     assert desk.post(f"/runs/{sold}/replay", data={}).status_code == 403  # without the form's token
     token = _token(desk, f"/runs/{sold}/replay")
     evil = desk.post(f"/runs/{sold}/replay", data={"form_token": token}, headers={"Origin": "http://evil.example"})
@@ -169,6 +170,11 @@ def test_a_fork_without_a_change_is_the_same_and_two_clicks_are_one_fork(desk: h
     once, twice = (desk.post(f"/runs/{run}/fork", data=given) for _ in range(2))
     assert (once.status_code, twice.status_code) == (303, 303), once.text
     assert once.headers["location"] == twice.headers["location"]
+    dry, dry_again = (desk.post(f"/runs/{run}/fork", data={**given, "effects": "dry-run"}) for _ in range(2))
+    back = desk.post(f"/runs/{run}/fork", data={**given, "input.note": '"other"'})  # with "back", and another value
+    assert dry.headers["location"] == dry_again.headers["location"]
+    assert len({one.headers["location"] for one in (once, dry, back)}) == 3
+    assert alice.get(f"/v1/runs/{back.headers['location'].split('/')[2]}")["input"]["note"] == "other"
     fork = once.headers["location"].split("/")[2]
     assert alice.wait(fork, "blocked", "succeeded", "failed")["status"] == "blocked"
     alice.decide(alice.asked(fork)["id"], type="approve")

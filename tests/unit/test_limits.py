@@ -29,8 +29,8 @@ def clock() -> Clock:
 
 
 def come(peer: str = "192.0.2.1", forwarded: str = "") -> Request:
-    """A request from somewhere."""
-    headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
+    """A request from somewhere; each line is a header of its own."""
+    headers = [(b"x-forwarded-for", line.encode()) for line in forwarded.splitlines()]
     return Request({"type": "http", "client": (peer, 1), "headers": headers})
 
 
@@ -84,6 +84,19 @@ def test_an_address_pays_for_what_nobody_knows_and_who_has_a_key_does_not(clock:
         limits.address(come(), "Bearer b")
 
 
+def test_what_was_known_once_and_is_no_longer_is_limited(clock: Clock) -> None:
+    limits = Limits(100.0, clock=clock)
+    for end in (limits.unknown, limits.attempt):
+        limits.key("key_a", "Bearer a")
+
+        def ask(end: Callable[[Request, str], None] = end) -> None:
+            limits.address(come(), "Bearer a")
+            end(come(), "Bearer a")
+
+        assert let_in(ask) < 400
+        clock.now += 3_600
+
+
 def test_wrong_keys_and_links_cost_more_than_a_request(clock: Clock) -> None:
     for rate in (100.0, 1.0):
         limits = Limits(rate, clock=clock)
@@ -117,8 +130,12 @@ def test_without_a_rate_nothing_is_limited_and_nothing_remembered(clock: Clock) 
         ("192.0.2.1", "6.6.6.6", "192.0.2.1"),
         ("10.0.0.9", "6.6.6.6, 198.51.100.7", "198.51.100.7"),
         ("10.0.0.9", "198.51.100.7, 10.0.0.9", "198.51.100.7"),
+        ("10.0.0.9", "6.6.6.6\n198.51.100.7", "198.51.100.7"),
         ("10.0.0.9", "", "10.0.0.9"),
         ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::"),
+        ("10.0.0.9", "198.51.100.7:50123", "198.51.100.7"),
+        ("10.0.0.9", "[2001:db8:1:2:3:4:5:6]:50123", "2001:db8:1:2::"),
+        ("10.0.0.9", "::ffff:198.51.100.7", "198.51.100.7"),
         ("10.0.0.9", "x" * 500, "x" * 64),
     ],
 )

@@ -1,0 +1,79 @@
+"""Connections that ask nothing do not keep a place; those that do are left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from gatepost.service.http import connection
+from gatepost.service.http.connection import Connection
+
+PATIENCE = 10.0
+ASKED = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+@asynccontextmanager
+async def served(answering: asyncio.Event) -> AsyncIterator[tuple[int, ServerState]]:
+    """A server that answers when it may; its port, and who is connected."""
+
+    async def application(_: Any, __: Any, send: Any) -> None:
+        await answering.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    config, state = uvicorn.Config(application, http=Connection, log_config=None, lifespan="off"), ServerState()
+    config.load()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], state
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: here\r\n"])
+def test_whoever_sends_no_request_is_let_go(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+
+    async def call() -> None:
+        async with served(asyncio.Event()) as (port, state), asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            assert await reader.read() == b""
+            writer.close()
+        assert not state.connections
+
+    asyncio.run(call())
+
+
+def test_a_second_request_that_never_ends_is_let_go_and_an_answer_may_take_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    looked: list[bool] = []
+    look = Connection._look
+
+    async def call() -> None:
+        answering = asyncio.Event()
+
+        def counted(found: Connection) -> None:
+            look(found)
+            looked.append(found.transport.is_closing())
+            if len(looked) == 4:
+                answering.set()
+
+        monkeypatch.setattr(Connection, "_look", counted)
+        async with served(answering) as (port, _), asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(ASKED)
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            assert looked[:4] == [False] * 4
+            writer.write(ASKED[:9])
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(call())
