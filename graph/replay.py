@@ -232,9 +232,7 @@ def _readable(tape: Tape, equipment: Equipment, graph_version: str) -> None:
         )
 
 
-def _there(
-    recording: Recording, equipment: Equipment, *, begin: int, until: int | None, brake: str | None
-) -> None:
+def _there(recording: Recording, equipment: Equipment, *, begin: int, until: int | None, brake: str | None) -> None:
     """Who asks for what there is not would be told "identical", of nothing."""
     if begin > recording.last:
         raise InvalidValue(f"there is no transition {begin}: the last one on record is {recording.last}.")
