@@ -145,7 +145,7 @@ def cause_of(row: Row, earlier: Row | None, answered: Sequence[Row], told: Seque
         return Cause("person", ", ".join(dict.fromkeys(said["by"] for _, said in answers)), why)
     if earlier["status"] == "waiting":
         return Cause("timer", actor, earlier["reason"])
-    if row["epoch"] != earlier["epoch"]:
+    if row["epoch"] != earlier["epoch"] and earlier["source"] != "fork":  # nobody owned it when it was forked
         return Cause("takeover", actor, f"epoch {row['epoch']} after {earlier['epoch']}")
     return Cause("owner", actor)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from gatepost.graph.build import wired
 from gatepost.graph.cause import Evidence, cause_of
 from gatepost.graph.difference import difference, same
 from gatepost.graph.isolated import isolated
@@ -57,10 +58,12 @@ async def replay_recording(
 
     Raises:
         UnknownVersion: the run belongs to a workflow or a graph version that is not here.
-        InvalidValue: the recording has gaps, or no state to start from.
+        InvalidValue: the recording has gaps, or no state to start from; it has no transition `begin`, or none from
+            `begin` to `until`; there is no node `brake`.
     """
     tape = Tape(recording)
     _readable(tape, equipment, graph_version)
+    _there(recording, equipment, begin=begin, until=until, brake=brake)
     start = _start(tape, max(0, begin - 1))
     end = min(recording.last, until or recording.last)
 
@@ -227,6 +230,16 @@ def _readable(tape: Tape, equipment: Equipment, graph_version: str) -> None:
             f"run {run['run_id']} was made under graph version {run['graph_version']}; this release has "
             f"{graph_version}. Replay it with the release that made it."
         )
+
+
+def _there(recording: Recording, equipment: Equipment, *, begin: int, until: int | None, brake: str | None) -> None:
+    """Who asks for what there is not would be told "identical", of nothing."""
+    if begin > recording.last:
+        raise InvalidValue(f"there is no transition {begin}: the last one on record is {recording.last}.")
+    if until is not None and begin > until:
+        raise InvalidValue(f"nothing lies between: transition {begin}, the first, comes after {until}, the last.")
+    if brake is not None and brake not in (nodes := wired(equipment).nodes):
+        raise InvalidValue(f"there is no node {brake!r}; there are {', '.join(sorted(nodes))}.")
 
 
 def _start(tape: Tape, wanted: int) -> int:

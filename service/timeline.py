@@ -139,7 +139,8 @@ def _moments(story: Iterable[Transition], effects: Iterable[Mapping[str, Any]]) 
 def _run(story: Sequence[Transition], axis: _Axis, until: datetime) -> Lane:
     """Who moved the run, what it waited for, and what was done to it."""
     owned = [list(stretch) for _, stretch in groupby(story, key=lambda one: one.epoch)]
-    lane = Lane(RUN, "run", note=f"{len(owned)} owners" if len(owned) > 1 else "one owner")
+    owners = len([stretch for stretch in owned if stretch[0].source != "fork"])
+    lane = Lane(RUN, "run", note=f"{owners} owners" if owners > 1 else "one owner")
     for number, stretch in enumerate(owned):
         end = _began(owned[number + 1][0]) if number + 1 < len(owned) else until
         said = f"owner {stretch[0].epoch}, from transition {stretch[0].seq}: {stretch[0].actor}"

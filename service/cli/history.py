@@ -66,7 +66,7 @@ def _more(desk: Desk, run: str, page: Sequence[Transition], *, after: int | None
     if after is not None:
         command = desk.typed("history", run, "--after", str(page[-1].seq), "--limit", str(limit)) if page else ""
         return f"more: {command}" if len(page) == limit else ""
-    if page and page[0].seq > 1:
+    if page and page[0].seq > 1 and page[0].source != "fork":
         return f"earlier: {desk.typed('history', run, '--before', str(page[0].seq), '--limit', str(limit))}"
     return ""
 

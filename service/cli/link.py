@@ -88,6 +88,10 @@ def link(
         )
         desk.run(approvals.comment(approval, f"made a link for {principal}, for {expires}", tenant=tenant, by=by))
         terminal.say(made)
+        if url == HERE:
+            terminal.hint(
+                "It leads to this machine. For others: --url, or GATEPOST_PUBLIC_URL, is where they reach it."
+            )
         terminal.hint(
             terminal.one_line(f"It answers {approval} once, as {principal}, within {expires}. Send it to nobody else.")
         )

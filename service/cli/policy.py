@@ -25,13 +25,14 @@ Example: gatepost policy test policy_cases.toml
 A table is TOML, or the same as JSON:
 
 \b
-  policy = "policy.cedar"      # beside the table; else the set of the command
+  # policy = "policy.cedar"    # beside the table; else the set of the command
   \\[\\[case]]
   name = "a read runs"
   tool = "docs_collect"
   args = { vendor = "acme" }
   expect = "run"               # or "ask", "forbid"
-  policies = ["reads-run"]     # exactly these decided
+  # exactly these decided:
+  policies = ["reads-run", "workflow:reads-of-the-review"]
   \\[\\[case]]
   name = "nobody decides on a request of their own"
   tool = "final_decision"
@@ -49,7 +50,7 @@ app = typer.Typer(
     epilog=EPILOG,
     help="What runs unattended, what a person is asked about, what never runs: check the Cedar policies, ask them why, "
     "try them on cases. Nothing here changes anything.\n\n"
-    "Example: [bold]gatepost policy explain final_decision vendor=acme --origin model[/]",
+    "Example: [bold]gatepost policy explain docs_collect vendor=acme --origin model[/]",
 )
 
 Tool = Annotated[str | None, typer.Argument(metavar="[TOOL]", help="The tool.", show_default=False)]
@@ -117,7 +118,7 @@ def explain(
 ) -> None:
     """Say what the policy says, by which rules, what each unmet condition was, and what would change it.
 
-    Example: gatepost policy explain final_decision vendor=acme --origin model
+    Example: gatepost policy explain docs_collect vendor=acme --origin model
     Example: gatepost policy explain --run run_4f --step final_decision
     """
     if run_id is not None:

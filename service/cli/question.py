@@ -69,6 +69,10 @@ def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False)
         return
     asked = request_in(row)
     show_request(terminal.say, asked)
+    if row["fork_effects"] not in (None, "fire"):
+        terminal.say(
+            f"  this run is a fork (effects: {row['fork_effects']}): a yes calls nothing, a recorded result is used"
+        )
     if row["status"] == ApprovalStatus.OPEN:
         _show_form(asked)
     terminal.say(

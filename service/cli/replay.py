@@ -47,6 +47,8 @@ def replay(
         raise CallerMistake("say what to replay: one of ID, --file FILE or --all-unfinished.")
     options = {"begin": begin, "until": until, "brake": brake}
     if all_unfinished:
+        if options != {"begin": 1, "until": None, "brake": None}:
+            raise CallerMistake("--from, --until and --break are for one run. With --all-unfinished leave them out.")
         reports = _every(context)
     else:
         reports = [_from_file(context, file, options) if file else _from_database(context, str(run_id), options)]
@@ -99,9 +101,8 @@ def _tell(reports: list[Report], *, every: bool) -> None:
             terminal.say(line)
     if every:
         broken = sum(not report.identical for report in reports)
-        terminal.hint(
-            f"{len(reports)} unfinished runs; {broken} would go another way" if reports else "no unfinished runs"
-        )
+        runs = "1 unfinished run" if len(reports) == 1 else f"{len(reports)} unfinished runs"
+        terminal.hint(f"{runs}; {broken} would go another way" if reports else "no unfinished runs")
 
 
 def lines_of(report: Report) -> list[str]:

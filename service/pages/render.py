@@ -70,7 +70,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(ago=ago, clock=clock, exact=utc, pretty=pretty, kept=kept, words=words)
+    made.filters.update(ago=ago, clock=clock, exact=utc, pretty=pretty, kept=kept, words=words, sentence=sentence)
     made.filters.update(headline=told.headline, details=lambda one: list(told.details(one)))
     made.tests.update(listed=_listed, tabular=_tabular)
     made.globals["release"] = version("gatepost")
@@ -109,6 +109,11 @@ def pretty(value: object) -> str:
 def words(name: object) -> str:
     """A name with its underscores as spaces."""
     return str(name).replace("_", " ")
+
+
+def sentence(text: object) -> str:
+    """An error's words, which follow a colon elsewhere, as a sentence of their own."""
+    return str(text)[:1].upper() + str(text)[1:]
 
 
 def kept(value: object) -> Markup:

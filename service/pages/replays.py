@@ -15,7 +15,7 @@ from gatepost.service.http.caller import Caller, InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused, problem_of
 from gatepost.service.http.reading import run_of
-from gatepost.service.pages.render import page
+from gatepost.service.pages.render import page, sentence
 from gatepost.service.pages.visitor import Visitor, form_of
 from gatepost.state.errors import CallerMistake, UnknownRun
 from gatepost.state.report import Cause
@@ -58,7 +58,7 @@ async def replay(run_id: str, request: Request, house: InHouse, visitor: Visitor
         raise
     except (Refused, CallerMistake) as error:
         problem = problem_of(error)
-        said = " ".join(text for text in (problem.title + ".", problem.detail, problem.next) if text)
+        said = " ".join(text for text in (problem.title + ".", sentence(problem.detail), problem.next) if text)
         return await _page(house, visitor, row, refused=said, code=problem.status, given=given)
     return await _page(house, visitor, row, report=report, given=given)
 

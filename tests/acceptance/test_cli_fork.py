@@ -73,6 +73,7 @@ def test_a_finished_sale_is_forked_without_a_booking(sold: Shell) -> None:
         assert (row["status"], row["parent_run_id"], row["fork_effects"]) == ("succeeded", "r1", effects)
         assert (row["requested_by"], row["input"]) == ("carol", {})
         assert sold.rows("SELECT key FROM gatepost.effect WHERE run_id = %s", effects) == []
+        assert "earlier:" not in sold.run("history", effects).err
     assert (sold.booked(), _kept(sold, "r1")) == (booked, before)
 
 

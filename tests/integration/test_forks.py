@@ -86,6 +86,7 @@ def test_a_fork_of_a_finished_sale_charges_nothing(sold: Shop, owner: Owner, eff
     row = owner.run(forked.run_id)
     assert (row["parent_run_id"], row["parent_seq"], row["fork_effects"]) == (parent, 3, effects)
     assert owner.effects(forked.run_id) == []
+    assert [one.cause.kind for one in sold.graph.history(forked.config)][:2] == ["start", "owner"]
     assert replay(forked.run_id, sold.graph).identical
 
 

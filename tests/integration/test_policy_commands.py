@@ -5,6 +5,7 @@ a table of cases that passes whatever is in it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gatepost.nodes.policy import Question, Verdict
 from gatepost.nodes.policy_explain import explain
 from gatepost.nodes.policy_sets import PolicySets
 from gatepost.service.cli.app import app
+from gatepost.service.cli.policy import TEST_HELP
 from gatepost.testing import Database
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -258,3 +260,15 @@ def test_the_schema_lists_every_argument_with_its_type(command: Command) -> None
     assert "run\tcontext.budget\tLong (may be absent)" in shown
     assert "cents" in json.loads(command("policy", "schema", "--json").stdout)["charge"][""]["actions"]["run"][
         "appliesTo"]["context"]["attributes"]["args"]["attributes"]  # fmt: skip
+
+
+def test_what_the_help_shows_works_as_it_stands(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["policy", "explain", "--help"], env={"COLUMNS": "200"}).stdout
+    shown = re.search(r"Example: gatepost (policy explain \w+ \S+=.*)", said)
+    assert shown is not None
+    assert CliRunner().invoke(app, shown[1].split()).exit_code == 0
+    table = re.search(r"\\b\n(.*?)\n\n", TEST_HELP.replace("\b", "\\b"), re.DOTALL)
+    assert table is not None
+    (tmp_path / "cases.toml").write_text(table[1].replace("\\", ""))
+    tried = CliRunner().invoke(app, ["policy", "test", str(tmp_path / "cases.toml")])
+    assert (tried.exit_code, "2 of 2" in tried.output) == (0, True), tried.output

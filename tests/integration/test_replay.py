@@ -328,6 +328,18 @@ def test_it_stops_before_a_node_and_shows_the_state(shop: Shop) -> None:
     assert (until.identical, until.transitions) == (True, 5)
 
 
+def test_what_is_not_on_record_is_not_called_identical(shop: Shop) -> None:
+    shop.answer(shop.open().approve(by="alice"))
+    end = replay(shop.run(), shop.graph).last
+    for asked, told in (
+        ({"brake": "aproval"}, "there are approval, compensator"),
+        ({"begin": end + 1}, f"the last one on record is {end}"),
+        ({"begin": 5, "until": 3}, "5, the first, comes after 3"),
+    ):
+        with pytest.raises(InvalidValue, match=told):
+            replay(shop.run(), shop.graph, **asked)
+
+
 def test_every_unfinished_run_is_tried_before_a_deploy(build: Build) -> None:
     shop = Shop(build)
     shop.graph.invoke({"goal": "sell"}, shop.config("waits"), context=RunContext(tenant="deploying"))

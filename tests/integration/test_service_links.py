@@ -181,7 +181,10 @@ def test_the_command_makes_and_revokes_links(
             check=False,
         )
 
-    address = command("--for", "bob", "--as", "alice", "--url", served.url).stdout.strip()
+    made = command("--for", "bob", "--as", "alice", "--url", served.url)
+    address = made.stdout.strip()
+    assert "leads to this machine" not in made.stderr
+    assert "leads to this machine" in command("--for", "bob", "--as", "alice").stderr
     assert httpx.get(address).status_code == 200
     assert command("--revoke", "--for", "bob", "--as", "alice").returncode == 0
     assert httpx.get(address).status_code == 404

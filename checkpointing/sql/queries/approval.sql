@@ -80,7 +80,7 @@ WHERE a.run_id = %(run_id)s AND a.approval_id = ANY(%(approval_ids)s);
 
 -- name: get
 -- One approval of the tenant with its answer.
-SELECT a.*, r.tenant, r.goal, r.workflow, r.requested_by, r.status AS run_status,
+SELECT a.*, r.tenant, r.goal, r.workflow, r.requested_by, r.fork_effects, r.status AS run_status,
        d.principal, d.type, d.comment, d.args, d.digest AS decided_digest, d.channel, d.authenticated, d.on_behalf_of,
        d.at AS decided_at, d.act_by AS good_until
 FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)

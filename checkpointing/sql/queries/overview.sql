@@ -24,7 +24,7 @@ LIMIT %(limit)s;
 -- name: approvals
 -- A page of approvals, oldest first, after a place in that order.
 SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.impact, a.judged, a.digest, a.opened_at, a.level, a.decide_by, a.act_by, a.closed_at,
-       r.goal, r.workflow, r.requested_by, gatepost.now() AS now,
+       r.goal, r.workflow, r.requested_by, r.fork_effects, gatepost.now() AS now,
        d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.on_behalf_of, d.at AS decided_at
 FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
 WHERE r.tenant = %(tenant)s
