@@ -331,11 +331,12 @@ def test_it_stops_before_a_node_and_shows_the_state(shop: Shop) -> None:
 def test_what_is_not_on_record_is_not_called_identical(shop: Shop) -> None:
     shop.answer(shop.open().approve(by="alice"))
     end = replay(shop.run(), shop.graph).last
-    for asked, told in (
+    mistakes: tuple[tuple[dict[str, Any], str], ...] = (
         ({"brake": "aproval"}, "there are approval, compensator"),
         ({"begin": end + 1}, f"the last one on record is {end}"),
         ({"begin": 5, "until": 3}, "5, the first, comes after 3"),
-    ):
+    )
+    for asked, told in mistakes:
         with pytest.raises(InvalidValue, match=told):
             replay(shop.run(), shop.graph, **asked)
 
