@@ -22,6 +22,7 @@ from gatepost import (
     RunContext,
     RunStatus,
     Step,
+    Tool,
     Workflow,
     tool,
 )
@@ -65,7 +66,7 @@ class Slow:
 
         undo = {} if effect == "read" else {"compensate": refund}
         declared = {"on_doubt": "retry", "retry": TWICE, **undo, **declared}
-        self.tools = (tool(effect=effect, **declared)(charge), fail)
+        self.tools: tuple[Tool[..., Any], ...] = (tool(effect=effect, **declared)(charge), fail)
         self._build = build
 
     def graph(self, *steps: Step, policy: Policy = ALL, undo: bool = False) -> GatepostGraph:
