@@ -132,8 +132,8 @@ def test_a_replay_says_that_it_went_the_same_way_or_where_it_did_not_and_why(
     before = len(served.calls())
     same = post(alice, f"/v1/runs/{weighed}/replay", clocks=False).json()
     assert (same["identical"], same["divergence"], same["transitions"]) == (True, None, same["last"])
-    for nothing in ({"begin": 5, "until": 2}, {"begin": same["last"] + 1}):
-        assert problem(post(alice, f"/v1/runs/{weighed}/replay", **nothing)) == (422, "mistake")
+    assert problem(post(alice, f"/v1/runs/{weighed}/replay", begin=5, until=2)) == (422, "mistake")
+    assert problem(post(alice, f"/v1/runs/{weighed}/replay", begin=same["last"] + 1)) == (422, "mistake")
     with ThreadPoolExecutor(1) as beside:
         replayed = beside.submit(post, alice, f"/v1/runs/{dated}/replay")
         while wait([replayed], timeout=0.2).not_done:  # it moves the clock by years, and not the service's
