@@ -29,6 +29,7 @@ PORT = 8650
 RATE = 100.0
 LINK_LASTS = timedelta(minutes=15)
 DEV_LASTS = timedelta(hours=12)
+MANY = 5
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Host = Annotated[str, typer.Option(help="The address to listen on. Beyond this machine, put a TLS proxy before it.")]
@@ -119,6 +120,8 @@ def _serving(
 
     public = _address(public_url)
     listening = bound(host, port)
+    if name is not None:
+        terminal.hint("Starting: database, worker and pages. The first time takes a few seconds more.")
     where = public or f"http://{_shown(host)}:{listening.getsockname()[1]}"
     with opened(context, max_connections=20) as desk:
         _knows_something(desk)
@@ -158,7 +161,7 @@ async def _until_stopped(house: House, serving: Awaitable[None], name: str | Non
 def _ready_for(house: House, where: str, name: str | None, make_key: str) -> Callable[[], Awaitable[None]]:
     async def ready() -> None:
         if name is None:
-            terminal.say(f"serving {where} (sign in with a key: {make_key})")
+            terminal.log_line(f"serving {where} (sign in with a key: {make_key})")
             return
         from gatepost.checkpointing.keys import SCOPES
 
@@ -170,8 +173,11 @@ def _ready_for(house: House, where: str, name: str | None, make_key: str) -> Cal
         until = time.monotonic() + LINK_LASTS.total_seconds()
         house.once[hashlib.sha256(token.encode()).digest()] = (made.key_id, until)
         # Behind the #: it stays in the browser, and reaches no log.
-        terminal.say(f"Open {where}/sign-in#once={token}")
-        terminal.hint(f"Signed in as {name}; the link works once. Ctrl-C leaves everything resumable.")
+        terminal.log_line(f"Open {where}/sign-in#once={token}")
+        terminal.hint(f"It signs you in as {name}, once; for another link, stop this and start it again.")
+        goals = [goal for one in house.graph.equipment.catalog.workflows.values() for goal in one.goals[:1]]
+        terminal.hint(f"The database is {house.saver.address.shown}. Under Start: {', '.join(goals[:MANY])}.")
+        terminal.hint("Ctrl-C stops everything and loses nothing. Below is what the worker does.")
 
     return ready
 

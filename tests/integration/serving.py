@@ -110,7 +110,6 @@ def service(database: str, hall: Checkpointer, folder: Path, *options: str, **en
             **os.environ,
             "GATEPOST_DATABASE_URL": database,
             "COUNTER_BOOK": str(book),
-            "PYTHONUNBUFFERED": "1",
             **environ,
         },
         stdout=subprocess.PIPE,
