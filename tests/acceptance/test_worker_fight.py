@@ -27,11 +27,21 @@ SEED = int(os.environ.get("GATEPOST_FIGHT_SEED", "7"))
 STEPS, PACE = int(FIGHT_SECONDS * 1.5), "6"
 LEASE_SECONDS = 1.0
 GRINDING, PRESSING, FIGHTERS = 14, 6, 5
-SETTLED_SECONDS = 60.0
+SETTLED_SECONDS = 150.0
+"""Longer than the minute for which a run is left alone after many failures in a row (`gatepost.let_go`)."""
 CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name IN ('fighter', 'gatepost worker', 'gatepost heart') AND datname = current_database()
 ORDER BY random() LIMIT %s
+"""
+UNSETTLED = """
+SELECT r.run_id, r.status, r.reason, r.seq, r.epoch, r.owner, r.lease_expires_at, r.wake_at, r.wake_reason, r.setbacks,
+       r.setback_seq, r.trouble, gatepost.now() AS now,
+       (SELECT json_agg(json_build_array(a.approval_id, a.status, a.taken_seq)) FROM gatepost.approval a
+        WHERE a.run_id = r.run_id) AS asked,
+       (SELECT json_agg(json_build_array(e.step_id, e.state, e.epoch)) FROM gatepost.effect e
+        WHERE e.run_id = r.run_id AND e.state <> 'succeeded') AS effects
+FROM gatepost.run r WHERE r.status <> 'succeeded'
 """
 SKEWED = """
 import time
@@ -52,7 +62,8 @@ class Fight:
     def __init__(self, fleet: Fleet, dice: random.Random) -> None:
         self._fleet, self._dice = fleet, dice
         self._hired = ExitStack()
-        self._fighters: list[Hand] = []
+        self.fighters: list[Hand] = []
+        """Those that are left."""
         self._asleep: dict[Hand, float] = {}
         self._said: list[str] = []
         self._first = iter([self._stop, self._cut, self._kill])
@@ -64,7 +75,7 @@ class Fight:
         (self._fleet.folder / "skewed" / "sitecustomize.py").write_text(SKEWED)
         for number in range(FIGHTERS):
             self._hire(skewed=number == 0)
-        for fighter in self._fighters:
+        for fighter in self.fighters:
             fighter.until("[worker]")
         return self
 
@@ -88,22 +99,26 @@ class Fight:
 
     def end(self) -> list[str]:
         """Everybody leaves in order; what they all said."""
-        for fighter in self._fighters:
+        for fighter in self.fighters:
             fighter.until("[worker]")
             fighter.tell(signal.SIGTERM)
-        assert [fighter.ended() for fighter in self._fighters] == [0] * len(self._fighters)
-        return self._said + [line for fighter in self._fighters for line in fighter.lines]
+        assert [fighter.ended() for fighter in self.fighters] == [0] * len(self.fighters)
+        return self._said + [line for fighter in self.fighters for line in fighter.lines]
+
+    def standing(self) -> str:
+        """Which fighters live, for whoever looks for what went wrong."""
+        return ", ".join(f"{one.process.pid}: {one.process.poll()}" for one in self.fighters)
 
     def _hire(self, *, skewed: bool = False) -> None:
         environment = {"PGAPPNAME": "fighter", "MILL_STEPS": str(STEPS), "MILL_PACE": PACE}
         if skewed:
             environment["PYTHONPATH"] = f"{self._fleet.folder / 'skewed'}:{self._fleet.folder}"
         hand = self._fleet.hire("-c", "6", "--lease", f"{LEASE_SECONDS}s", "--patience", "50", **environment)
-        self._fighters.append(self._hired.enter_context(hand))
+        self.fighters.append(self._hired.enter_context(hand))
 
     def _stop(self) -> None:
         """One sleeps until its leases have run out, and some more."""
-        awake = [fighter for fighter in self._fighters if fighter not in self._asleep]
+        awake = [fighter for fighter in self.fighters if fighter not in self._asleep]
         if len(awake) > 1:
             fighter = self._dice.choice(awake)
             fighter.tell(signal.SIGSTOP)
@@ -114,9 +129,9 @@ class Fight:
         del self._asleep[fighter]
 
     def _kill(self) -> None:
-        fighter = self._dice.choice(self._fighters)
+        fighter = self._dice.choice(self.fighters)
         self._asleep.pop(fighter, None)
-        self._fighters.remove(fighter)
+        self.fighters.remove(fighter)
         fighter.kill()
         self._said += fighter.lines
         self._hire()
@@ -139,8 +154,7 @@ def test_a_fight_loses_nothing_and_does_nothing_twice(fleet: Fleet) -> None:
             fight.strike()
             _answer_some(fleet, dice)
         fight.settle()
-        wait_until(lambda: _answer_some(fleet, dice) or set(fleet.stands()) == {"succeeded"}, seconds=SETTLED_SECONDS)
-        wait_until(lambda: set(fleet.stands()) == {"succeeded"}, seconds=SETTLED_SECONDS)
+        _settled(fleet, fight, dice)
         said = fight.end()
     heat = _heat(fleet, said)
     print(f"\nseed {SEED}: {dict(fight.done)}, {len(fleet.attempts())} attempts, {heat}")
@@ -151,6 +165,19 @@ def test_a_fight_loses_nothing_and_does_nothing_twice(fleet: Fleet) -> None:
         _each_effect_once(fleet, run, _steps(goal))
     assert fleet.rows("SELECT * FROM gatepost.intervention") == []
     assert fleet.rows("SELECT * FROM gatepost.next_mover") == []
+
+
+def _settled(fleet: Fleet, fight: Fight, dice: random.Random) -> None:
+    """Wait until all runs have succeeded; who has not is told of with all that is known, since no fight comes twice."""
+    try:
+        wait_until(lambda: _answer_some(fleet, dice) or set(fleet.stands()) == {"succeeded"}, seconds=SETTLED_SECONDS)
+    except AssertionError:
+        left = fleet.rows(UNSETTLED)
+        why = "\n".join(fleet.cli("run", "why", row["run_id"]).stdout for row in left[:3])
+        heard = (
+            line for hand in fight.fighters for line in hand.lines[-400:] if any(row["run_id"] in line for row in left)
+        )
+        raise AssertionError("\n".join(["seed", str(SEED), *map(str, left), why, *heard, fight.standing()])) from None
 
 
 def _answer_some(fleet: Fleet, dice: random.Random) -> bool:
