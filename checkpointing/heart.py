@@ -45,7 +45,7 @@ class Heart:
         """Renew this session's lease until `drop`."""
         with self._changed:
             self._held.append(session)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._beat, name="gatepost-heart", daemon=True)
                 self._thread.start()
 
@@ -96,7 +96,7 @@ class Heart:
                     "ttl": self._ttl,
                 },
             ).fetchall()
-        except psycopg.Error:
+        except (psycopg.Error, OSError):
             if connection is not None:
                 with suppress(psycopg.Error):
                     connection.close()

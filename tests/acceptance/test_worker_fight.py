@@ -25,7 +25,8 @@ from gatepost import Decision
 FIGHT_SECONDS = float(os.environ.get("GATEPOST_FIGHT_SECONDS", "8"))
 SEED = int(os.environ.get("GATEPOST_FIGHT_SEED", "7"))
 STEPS, PACE = int(FIGHT_SECONDS * 1.5), "6"
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = 2.0
+"""The heart gives a beat a third of it: less than a busy disk may take for one flush moves nothing."""
 GRINDING, PRESSING, FIGHTERS = 14, 6, 5
 SETTLED_SECONDS = 150.0
 """Longer than the minute for which a run is left alone after many failures in a row (`gatepost.let_go`)."""
