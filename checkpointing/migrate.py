@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import psycopg
-from langgraph.checkpoint.postgres import PostgresSaver
 from psycopg import errors, sql
 from psycopg.rows import DictRow
 
@@ -28,7 +27,7 @@ POLL_SECONDS = 0.05
 LOCK_KEY = 7449363237674382196  # the bytes of "gatepost" read as one number
 
 FILE_NAME = re.compile(r"(\d{4})_(?:pre|post)_[a-z0-9_]+\.sql")
-LANGGRAPH_VERSION = len(PostgresSaver.MIGRATIONS) - 1
+ANY_VERSION = 0
 
 # 16 and later know a member that may not act as the role; 15 has no word for it.
 READ_STATE = """
@@ -86,7 +85,7 @@ class Missing:
     @property
     def names(self) -> list[str]:
         """One name per step, in the order in which the steps run."""
-        langgraph = [f"langgraph_{LANGGRAPH_VERSION:04d}"] if self.langgraph else []
+        langgraph = [f"langgraph_{langgraph_version():04d}"] if self.langgraph else []
         role = ["role"] if self.role else []
         return [*langgraph, *role, *(migration.name for migration in self.migrations)]
 
@@ -108,6 +107,24 @@ def migrate(address: Address) -> list[str]:
         missing = _missing(connection, address)
         _apply(connection, missing, address)
         return missing.names
+
+
+def migrate_ours(address: Address) -> list[str]:
+    """As `migrate`, for a process that has no saver: LangGraph's tables have to be there, in any version.
+
+    So LangGraph is imported only where there is something to apply.
+    """
+    with connect(address) as connection:
+        if not _missing(connection, address, least=ANY_VERSION).names:
+            return []
+    return migrate(address)
+
+
+def langgraph_version() -> int:
+    """The number of the newest migration of LangGraph's own tables."""
+    from langgraph.checkpoint.postgres import PostgresSaver  # noqa: PLC0415  most processes find nothing to migrate
+
+    return len(PostgresSaver.MIGRATIONS) - 1
 
 
 def pending(address: Address) -> list[str]:
@@ -137,6 +154,8 @@ def prepare_ground(connection: psycopg.Connection[DictRow], address: Address) ->
         for row in connection.execute(FIND_BROKEN_INDEXES).fetchall():
             # setup() was killed while building it, and takes a broken index for a finished one.
             connection.execute(DROP_INDEX.format(sql.Identifier(row["name"])))
+        from langgraph.checkpoint.postgres import PostgresSaver  # noqa: PLC0415  as in langgraph_version
+
         PostgresSaver(connection).setup()
     with _failure_named("role.sql", address):
         role = files("gatepost.checkpointing") / "sql" / "role.sql"
@@ -179,12 +198,13 @@ def _hold_lock(connection: psycopg.Connection[DictRow], address: Address) -> Non
         time.sleep(POLL_SECONDS)
 
 
-def _missing(connection: psycopg.Connection[DictRow], address: Address) -> Missing:
+def _missing(connection: psycopg.Connection[DictRow], address: Address, *, least: int | None = None) -> Missing:
+    """What is missing; of LangGraph's tables that is whatever is older than `least`, by default its newest."""
     state = _read_state(connection, address)
     known = migrations()
     applied = {int(number): tuple(entry) for number, entry in (state["applied"] or {}).items()}
     _refuse_foreign(applied, {migration.number: migration for migration in known}, address)
-    langgraph = state["langgraph"] is None or state["langgraph"] < LANGGRAPH_VERSION
+    langgraph = state["langgraph"] is None or state["langgraph"] < (langgraph_version() if least is None else least)
     return Missing(
         langgraph=langgraph,
         role=not state["role"],

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
-from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
 
 from gatepost.nodes.cost import check_cost
 from gatepost.nodes.facts import check_material
-from gatepost.nodes.langchain import arguments_of, as_function
+from gatepost.nodes.langchain import arguments_of, as_function, is_langchain
 from gatepost.nodes.reaction import OnFailure, on_failure_of
 from gatepost.nodes.tool import AnyTool, EffectContext, Retry, Tool, ToolMistake
 from gatepost.state.effect import EffectClass, OnDoubt
 from gatepost.state.fact import Fact, Material, facts_of
 from gatepost.state.gate import Gate
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,7 +137,7 @@ def tool(
     """
 
     def declare(target: Any) -> Any:
-        called = target.name if isinstance(target, BaseTool) else getattr(target, "__name__", "")
+        called = target.name if is_langchain(target) else getattr(target, "__name__", "")
         return _declare(
             target,
             name=name if name is not None else called,
@@ -174,13 +176,13 @@ class _Signature:
 
 def _declare(target: Any, **declared: Any) -> AnyTool:
     name: object = declared["name"]
-    if not (inspect.isroutine(target) or isinstance(target, BaseTool)) or not isinstance(name, str) or not name:
+    if not (inspect.isroutine(target) or is_langchain(target)) or not isinstance(name, str) or not name:
         raise ToolMistake(f"tool {name!r}: {_named(target)} is no function with a name.")
     declared["effect"] = _member(EffectClass, declared["effect"], of=name)
     declared["on_doubt"] = _member(OnDoubt, declared["on_doubt"], of=name)
     _check_kinds(name, declared)
     declared["on_failure"] = on_failure_of(declared["on_failure"], where=f"tool {name!r}")
-    signature = _of_langchain(target) if isinstance(target, BaseTool) else _signature(target, name)
+    signature = _of_langchain(cast("BaseTool", target)) if is_langchain(target) else _signature(target, name)
     arguments = _arguments(name, signature.fields)
     does = declared["effect"] is not EffectClass.READ
     transacts = does and signature.takes_context and inspect.iscoroutinefunction(signature.function)

@@ -3,21 +3,32 @@
 A LangChain tool says what it takes, and nothing about what it does to the world; that is declared
 around it. Its own way of turning errors into answers is switched off: an error that comes back as
 a text would be recorded as success.
+
+Nothing of LangChain is imported for whoever has no such tool.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
 from gatepost.nodes.tool import ToolMistake
 
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
 _TYPES: dict[str, Any] = {
     "string": str, "integer": int, "number": float, "boolean": bool, "array": list[Any], "object": dict[str, Any],
 }  # fmt: skip
+
+
+def is_langchain(target: object) -> bool:
+    """Whether it is a tool of LangChain: whoever has made one has imported its class."""
+    tools = sys.modules.get("langchain_core.tools")
+    return tools is not None and isinstance(target, tools.BaseTool)
 
 
 def as_function(base: BaseTool) -> Callable[..., Awaitable[Any]]:

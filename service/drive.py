@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from gatepost.checkpointing.answers import request_in
+from gatepost.checkpointing.books import Books
 from gatepost.checkpointing.history import StepChange
-from gatepost.checkpointing.open import Checkpointer
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
 from gatepost.service.log import Committed, RunLog
@@ -44,14 +44,14 @@ class Follower:
     """Prints what was committed since it last looked.
 
     Args:
-        checkpointer: where the run is.
+        books: where the run is.
         run_id: which.
         tenant: whose it must be.
         emit: takes each line.
     """
 
-    def __init__(self, checkpointer: Checkpointer, run_id: str, tenant: str, emit: Emit) -> None:
-        self._checkpointer = checkpointer
+    def __init__(self, books: Books, run_id: str, tenant: str, emit: Emit) -> None:
+        self._books = books
         self._run_id = run_id
         self._tenant = tenant
         self._emit = emit
@@ -62,16 +62,16 @@ class Follower:
     async def catch_up(self) -> None:
         """Take note of the past of a run, if it has one, without printing it."""
         try:
-            row = await self._checkpointer.runs.get(self._run_id, self._tenant)
+            row = await self._books.runs.get(self._run_id, self._tenant)
         except UnknownRun:
             return
-        changes = await self._checkpointer.history.steps(self._run_id, seq=row["seq"])
+        changes = await self._books.history.steps(self._run_id, seq=row["seq"])
         self._log.skip(change.record for change in changes)
         self.seen, self._plan = row["seq"], row["plan_version"]
 
     async def look(self) -> None:
         """Print what is new."""
-        history = self._checkpointer.history
+        history = self._books.history
         while rows := await history.transitions(self._run_id, after=self.seen, limit=PAGE):
             until = rows[-1]["seq"]
             changes = await history.step_changes(self._run_id, after=self.seen, until=until)
@@ -89,24 +89,22 @@ class Follower:
     async def _artifacts(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if not any("finalizer" in row["nodes"] for row in rows):
             return []
-        return await self._checkpointer.history.artifacts(self._run_id)
+        return await self._books.history.artifacts(self._run_id)
 
     async def _plans(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
         if not any("planner" in row["nodes"] for row in rows):
             return []
-        newest = (await self._checkpointer.runs.get(self._run_id, self._tenant))["plan_version"]
+        newest = (await self._books.runs.get(self._run_id, self._tenant))["plan_version"]
         # A run that somebody else moves may be further than these rows: what is newer belongs to the next ones.
         made = min(newest, self._plan + sum("planner" in row["nodes"] for row in rows))
         versions = range(self._plan + 1, made + 1)
         self._plan = made
-        return [
-            (version, (await self._checkpointer.history.plan(self._run_id, version)).reason) for version in versions
-        ]
+        return [(version, (await self._books.history.plan(self._run_id, version)).reason) for version in versions]
 
     async def _answers(self, changes: Sequence[StepChange]) -> dict[str, str]:
         if not (asked := self._log.asked(changes)):
             return {}
-        standing = await self._checkpointer.approvals.standing(self._run_id, asked)
+        standing = await self._books.approvals.standing(self._run_id, asked)
         return {
             approval: found.decision.type
             for approval, found in standing.items()
@@ -148,10 +146,10 @@ async def drive(
     return await _whereabouts(graph.saver, run_id, context.tenant, moved=follower.seen > before)
 
 
-async def _whereabouts(checkpointer: Checkpointer, run_id: str, tenant: str, *, moved: bool) -> Whereabouts:
-    row = await checkpointer.runs.get(run_id, tenant)
-    asked = await checkpointer.approvals.list(tenant, run_id=run_id) if row["finished_at"] is None else []
-    left = await checkpointer.history.artifacts(run_id) if row["finished_at"] is not None else []
+async def _whereabouts(books: Books, run_id: str, tenant: str, *, moved: bool) -> Whereabouts:
+    row = await books.runs.get(run_id, tenant)
+    asked = await books.approvals.list(tenant, run_id=run_id) if row["finished_at"] is None else []
+    left = await books.history.artifacts(run_id) if row["finished_at"] is not None else []
     return Whereabouts(
         run_id=run_id,
         status=RunStatus(row["status"]),

@@ -44,7 +44,7 @@ async def explained_step(desk: Desk, run_id: str, step_id: str) -> ExplainedStep
     Raises:
         CallerMistake: no such run or step, or its arguments are not known yet.
     """
-    saver = desk.checkpointer
+    saver = desk.books
     row = await saver.runs.get(await saver.runs.find(run_id, LOCAL_TENANT), LOCAL_TENANT)
     desk.knows(row)
     state = await desk.graph.aget_state({"configurable": {"thread_id": row["run_id"]}})

@@ -22,6 +22,7 @@ from gatepost import (
     tool,
 )
 from gatepost.checkpointing.address import resolve
+from gatepost.checkpointing.books import Books
 from gatepost.checkpointing.migrate import migrate
 from gatepost.checkpointing.runs import Lease
 from gatepost.state.checkpoints import CheckpointPolicy
@@ -64,7 +65,7 @@ class Gatepost:
         migrate(resolve(url))
 
     def open(self, url: str, *, width: int) -> None:
-        self._checkpointer = Checkpointer(resolve(url), lease=self._lease, max_connections=width)
+        self._checkpointer = Checkpointer(Books(resolve(url), lease=self._lease, max_connections=width))
 
     def close(self) -> None:
         self._checkpointer.close()

@@ -102,7 +102,7 @@ def _is_old_news(desk: Desk, run_id: str, recorded: Recorded) -> bool:
     """Say what stands; whether nobody has to act on it, because the run took the answer long ago."""
     said = recorded.decision
     terminal.hint(terminal.one_line(f"already recorded: {said.type} by {said.by} at {terminal.safe(recorded.at)}"))
-    run = desk.run(desk.checkpointer.runs.get(run_id, acting(None).tenant))
+    run = desk.run(desk.books.runs.get(run_id, acting(None).tenant))
     return RunStatus(run["status"]) not in (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
@@ -116,7 +116,7 @@ def _driven(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: Ma
 async def _announce_wait(desk: Desk, run_id: str, tenant: str) -> None:
     """A dead owner's lease is waited out; say so, because it may take seconds."""
     try:
-        row = await desk.checkpointer.runs.get(run_id, tenant)
+        row = await desk.books.runs.get(run_id, tenant)
     except UnknownRun:
         return
     if row["owner"] is not None and row["finished_at"] is None and row["lease_expires_at"] > row["now"]:

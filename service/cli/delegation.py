@@ -53,7 +53,7 @@ def give(
     kind, scope = _scope(role=role, workflow=workflow, tool=tool)
     with opened(context) as desk:
         given = desk.run(
-            desk.checkpointer.people.delegate(
+            desk.books.people.delegate(
                 giver or who.actor,
                 delegate,
                 tenant=who.tenant,
@@ -83,7 +83,7 @@ def end(
     """
     who = acting(named(context, name), tenant)
     with opened(context) as desk:
-        ended = desk.run(desk.checkpointer.people.end(delegation, tenant=who.tenant, by=who.actor))
+        ended = desk.run(desk.books.people.end(delegation, tenant=who.tenant, by=who.actor))
     terminal.say(f"{ended} is over")
 
 
@@ -101,7 +101,7 @@ def list_delegations(
     Example: gatepost delegation list --json
     """
     with opened(context) as desk:
-        rows = desk.run(desk.checkpointer.people.delegations(tenant, ended=everything))
+        rows = desk.run(desk.books.people.delegations(tenant, ended=everything))
     if as_json:
         terminal.as_json(rows)
         return

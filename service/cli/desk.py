@@ -17,6 +17,7 @@ from gatepost.service.cli.typed import typed
 from gatepost.state.errors import CallerMistake
 
 if TYPE_CHECKING:
+    from gatepost.checkpointing.books import Books
     from gatepost.checkpointing.open import Checkpointer
     from gatepost.graph.compiled import GatepostGraph
     from gatepost.graph.context import RunContext
@@ -73,13 +74,28 @@ class Desk:
     """An open database, and the graph on it for the commands that move runs.
 
     Args:
-        checkpointer: the open database.
+        books: the open database, or the checkpointer on it.
         options: say which workflows and which policy.
     """
 
-    def __init__(self, checkpointer: Checkpointer, options: Options) -> None:
-        self.checkpointer = checkpointer
+    def __init__(self, books: Books, options: Options) -> None:
+        self.books = books
         self._options = options
+
+    @cached_property
+    def checkpointer(self) -> Checkpointer:
+        """The saver on the same connections; whoever only reads does without LangGraph.
+
+        Raises:
+            DatabaseUnavailable: LangGraph's tables are older than this release needs, and cannot be brought up to it.
+        """
+        from gatepost.checkpointing.migrate import migrate
+        from gatepost.checkpointing.open import Checkpointer
+
+        if isinstance(self.books, Checkpointer):
+            return self.books
+        migrate(self.books.address)
+        return Checkpointer(self.books)
 
     @cached_property
     def graph(self) -> GatepostGraph:
@@ -117,7 +133,7 @@ class Desk:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run async work to its end. An interrupt waits until the work has let go of what it holds."""
-        return self.checkpointer.bridge.run(work)
+        return self.books.bridge.run(work)
 
     def knows(self, row: Mapping[str, Any]) -> None:
         """Check that a run can be moved from here.
@@ -140,11 +156,11 @@ def opened(context: typer.Context, *, max_connections: int = 10) -> Iterator[Des
     Raises:
         DatabaseUnavailable: with the cause and the cure.
     """
-    from gatepost.checkpointing.open import open_checkpointer
+    from gatepost.checkpointing.books import open_books
 
     options: Options = context.obj
-    with open_checkpointer(options.database, max_connections=max_connections) as checkpointer:
-        yield Desk(checkpointer, options)
+    with open_books(options.database, max_connections=max_connections) as books:
+        yield Desk(books, options)
 
 
 def read_policy(path: Path | None) -> Any:

@@ -23,7 +23,7 @@ from gatepost.state.errors import GatepostError
 
 if TYPE_CHECKING:
     from gatepost.checkpointing.address import Address
-    from gatepost.checkpointing.open import Checkpointer
+    from gatepost.checkpointing.books import Books
 
 SKEW_SECONDS = 2.0
 MANY = 5
@@ -191,21 +191,21 @@ def _database(options: Options) -> Iterator[Finding]:
 
 
 def _inside(address: Address, options: Options) -> Iterator[Finding]:
+    from gatepost.checkpointing.books import Books
     from gatepost.checkpointing.health import Health
     from gatepost.checkpointing.notices import Notices
-    from gatepost.checkpointing.open import Checkpointer
     from gatepost.checkpointing.runs import Lease
 
     tenant = acting(None).tenant
-    with Checkpointer(address, lease=Lease()) as checkpointer:
-        health = Health(checkpointer.pools)
+    with Books(address, lease=Lease()) as books:
+        health = Health(books.pools)
         before = datetime.now(UTC)
-        server = checkpointer.bridge.run(health.server())
+        server = books.bridge.run(health.server())
         after = datetime.now(UTC)
-        runs = checkpointer.bridge.run(health.runs(tenant))
-        waiting = checkpointer.bridge.run(health.waiting(tenant))
-        unsent = checkpointer.bridge.run(Notices(checkpointer.pools).dead(tenant))
-        cut_off = checkpointer.bridge.run(_cut_off(checkpointer, runs["unmoved"][:MANY]))
+        runs = books.bridge.run(health.runs(tenant))
+        waiting = books.bridge.run(health.waiting(tenant))
+        unsent = books.bridge.run(Notices(books.pools).dead(tenant))
+        cut_off = books.bridge.run(_cut_off(books, runs["unmoved"][:MANY]))
     yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
     yield _role(server)
     yield _clock(server["now"], before, after)
@@ -218,12 +218,12 @@ def _inside(address: Address, options: Options) -> Iterator[Finding]:
         yield Finding("effects", ok=True, said=terminal.one_line(said))
 
 
-async def _cut_off(checkpointer: Checkpointer, runs: Sequence[str]) -> list[str]:
+async def _cut_off(books: Books, runs: Sequence[str]) -> list[str]:
     """Calls of runs that nobody moves, announced and without an end."""
     return [
         f"{effect['tool']} in {run}"
         for run in runs
-        for effect in await checkpointer.history.effects(run)
+        for effect in await books.history.effects(run)
         if effect["state"] == "intended"
     ]
 

@@ -178,11 +178,11 @@ def _commands(desk: Desk, row: dict[str, Any]) -> list[str]:
 
 async def _page(desk: Desk, run: str | None, *, unknown: bool, limit: int) -> list[dict[str, Any]]:
     tenant = acting(None).tenant
-    run_id = None if run is None else await desk.checkpointer.runs.find(run, tenant)
+    run_id = None if run is None else await desk.books.runs.find(run, tenant)
     states = UNKNOWN if unknown else None
-    return await desk.checkpointer.ledger.page(tenant, states=states, run_id=run_id, limit=limit)
+    return await desk.books.ledger.page(tenant, states=states, run_id=run_id, limit=limit)
 
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
     tenant = acting(None).tenant
-    return await desk.checkpointer.ledger.row(await desk.checkpointer.ledger.find(prefix, tenant), tenant)
+    return await desk.books.ledger.row(await desk.books.ledger.find(prefix, tenant), tenant)

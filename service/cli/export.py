@@ -63,7 +63,7 @@ def export(
         raise CallerMistake("name the run: gatepost export ID. `gatepost run list` shows them.")
     else:
         with opened(context) as desk:
-            found = desk.run(desk.checkpointer.runs.find(str(run_id), tenant))
+            found = desk.run(desk.books.runs.find(str(run_id), tenant))
             if html is not None and _saved(desk, html, partial(_report, desk, found, tenant=tenant)) is not None:
                 terminal.hint(f"saved {html}: one file, which loads nothing from elsewhere")
             if replayable:
@@ -101,7 +101,7 @@ async def _write(desk: Desk, run: str, file: IO[str] | None, *, tenant: str) -> 
     from gatepost.checkpointing.export import export_lines
 
     line = ""
-    async with aclosing(export_lines(desk.checkpointer.pools, run, tenant)) as lines:
+    async with aclosing(export_lines(desk.books.pools, run, tenant)) as lines:
         async for line in lines:
             (file or sys.stdout).write(line)
     found: str = chain.hash_of(line)
@@ -116,7 +116,7 @@ async def _report(desk: Desk, run: str, file: IO[str] | None, *, tenant: str) ->
         raise CallerMistake(
             f"the report needs {error.name}, which is not installed. Install it: pip install 'gatepost[service]'."
         ) from None
-    (file or sys.stdout).write(await report(desk.checkpointer, run, tenant))
+    (file or sys.stdout).write(await report(desk.books, run, tenant))
     return run
 
 

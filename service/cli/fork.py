@@ -61,7 +61,7 @@ async def _forked(
     from gatepost.graph.fork import afork
 
     who = acting(name)
-    row = await desk.checkpointer.runs.get(await desk.checkpointer.runs.find(prefix, who.tenant), who.tenant)
+    row = await desk.books.runs.get(await desk.books.runs.find(prefix, who.tenant), who.tenant)
     desk.knows(row)
     given, tools = await _schemas(desk, row) if changes else (None, {})
     return await afork(
@@ -82,5 +82,5 @@ async def _schemas(desk: Desk, row: Mapping[str, Any]) -> tuple[dict[str, Any] |
     given = workflow.input.model_json_schema() if workflow.input is not None else None
     if not row["plan_version"]:
         return given, {}
-    plan = await desk.checkpointer.history.plan(row["run_id"], row["plan_version"])
+    plan = await desk.books.history.plan(row["run_id"], row["plan_version"])
     return given, {step.id: tools[step.tool].schema() for step in plan.steps if step.tool in tools}

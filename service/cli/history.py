@@ -46,8 +46,8 @@ def show(
     if before is not None and (follow or after is not None):
         raise CallerMistake("--before asks for what was, --after and --follow for what came then. Choose one.")
     with opened(context) as desk:
-        run = desk.run(desk.checkpointer.runs.find(run_id, acting(None).tenant))
-        page = desk.run(desk.checkpointer.history.page(run, before=before, after=after, limit=limit))
+        run = desk.run(desk.books.runs.find(run_id, acting(None).tenant))
+        page = desk.run(desk.books.history.page(run, before=before, after=after, limit=limit))
         if follow:
             desk.run(_follow(desk, run, page, as_json=as_json))
             return
@@ -75,16 +75,16 @@ async def _follow(desk: Desk, run: str, page: Sequence[Transition], *, as_json: 
     """What comes is found by looking: one look is one indexed statement, and misses nothing."""
     first, seen = True, 0
     while True:
-        row = await desk.checkpointer.runs.get(run, acting(None).tenant)
+        row = await desk.books.runs.get(run, acting(None).tenant)
         while page:
             _print_json(page) if as_json else _print(page, header=first)
             first, seen = False, page[-1].seq
-            page = await desk.checkpointer.history.page(run, after=seen, limit=_PAGE)
+            page = await desk.books.history.page(run, after=seen, limit=_PAGE)
         if row["finished_at"] is not None and row["seq"] <= seen:
             terminal.hint(f"{run} has ended: {row['status']}")
             return
         await anyio.sleep(LOOK_SECONDS)
-        page = await desk.checkpointer.history.page(run, after=seen, limit=_PAGE)
+        page = await desk.books.history.page(run, after=seen, limit=_PAGE)
 
 
 def _print(page: Sequence[Transition], *, header: bool) -> None:

@@ -47,7 +47,7 @@ def create(
     name = named(context, name)
     with opened(context) as desk:
         made = desk.run(
-            Keys(desk.checkpointer.pools).create(
+            Keys(desk.books.pools).create(
                 tenant=tenant,
                 principal=principal,
                 scopes=scopes or ["read"],
@@ -72,7 +72,7 @@ def list_keys(context: typer.Context, *, tenant: Tenant = LOCAL, limit: Limit = 
     from gatepost.checkpointing.keys import Keys
 
     with opened(context) as desk:
-        rows = desk.run(Keys(desk.checkpointer.pools).of_tenant(tenant, limit=limit))
+        rows = desk.run(Keys(desk.books.pools).of_tenant(tenant, limit=limit))
         make_one = desk.typed("key", "create", "NAME", *_of(tenant))
     if as_json:
         terminal.as_json(rows)
@@ -115,7 +115,7 @@ def revoke(
         raise CallerMistake(f"that is no key's id. They begin with key_, and are shown by: {shown}")
     name = named(context, name)
     with opened(context) as desk:
-        key_id, since = desk.run(Keys(desk.checkpointer.pools).revoke(key, tenant, by=acting(name).actor))
+        key_id, since = desk.run(Keys(desk.books.pools).revoke(key, tenant, by=acting(name).actor))
         terminal.say(f"{key_id} is revoked since {since:%Y-%m-%d %H:%M:%S %Z}")
 
 

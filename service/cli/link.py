@@ -65,11 +65,11 @@ def link(
     if not keys and not revoke:
         raise CallerMistake(no_keys())
     with opened(context) as desk:
-        approvals = desk.checkpointer.approvals
+        approvals = desk.books.approvals
         row = desk.run(approvals.get(desk.run(approvals.find(approval, tenant)), tenant))
         approval = row["approval_id"]
         if revoke:
-            desk.run(Links(desk.checkpointer.pools).revoke(approval, tenant, principal=principal, by=by))
+            desk.run(Links(desk.books.pools).revoke(approval, tenant, principal=principal, by=by))
             whose = f"for {principal}" if principal else "there are"
             desk.run(approvals.comment(approval, f"revoked the links {whose}", tenant=tenant, by=by))
             terminal.say(terminal.one_line(f"revoked: the links to {approval} {whose}"))
@@ -81,7 +81,7 @@ def link(
             tenant=tenant,
             principal=principal or "",
             digest=row["digest"],
-            now=desk.run(Overview(desk.checkpointer.pools).now()),
+            now=desk.run(Overview(desk.books.pools).now()),
             keys=keys,
             base=url,
             lasts=read_duration(expires),

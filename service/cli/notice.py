@@ -51,7 +51,7 @@ def list_notices(
     from gatepost.checkpointing.notices import Notices
 
     with opened(context) as desk:
-        rows = desk.run(Notices(desk.checkpointer.pools).list(tenant, everything=everything, limit=limit))
+        rows = desk.run(Notices(desk.books.pools).list(tenant, everything=everything, limit=limit))
         if as_json:
             terminal.as_json(rows)
             return
@@ -93,7 +93,7 @@ def retry(
     if bool(notice) == everything:
         raise CallerMistake("name one notice, or say --all. `gatepost notice list` shows what was not delivered.")
     with opened(context) as desk:
-        again = desk.run(Notices(desk.checkpointer.pools).retry(notice, tenant))
+        again = desk.run(Notices(desk.books.pools).retry(notice, tenant))
     for one in again:
         terminal.say(f"{one} is sent again by the next worker that knows the routes")
     if not again:

@@ -26,7 +26,7 @@ def hold(context: typer.Context, run_id: RunId, *, reason: Why = "", name: As = 
     with opened(context) as desk:
         run = desk.run(_row(desk, run_id))["run_id"]
         who = acting(named(context, name))
-        _told(desk, run, desk.run(desk.checkpointer.orders.give("hold", run, who.tenant, actor=who.actor, why=reason)))
+        _told(desk, run, desk.run(desk.books.orders.give("hold", run, who.tenant, actor=who.actor, why=reason)))
 
 
 @guarded
@@ -54,7 +54,7 @@ def release(context: typer.Context, run_id: RunId, *, reason: Why = "", name: As
     with opened(context) as desk:
         run = desk.run(_row(desk, run_id))["run_id"]
         who = acting(named(context, name))
-        status = desk.run(desk.checkpointer.orders.release(run, who.tenant, actor=who.actor, why=reason))
+        status = desk.run(desk.books.orders.release(run, who.tenant, actor=who.actor, why=reason))
         terminal.say(f"{run} is {status}")
         terminal.hint(f"who moves it next: {desk.typed('run', 'why', run)}")
 
@@ -71,4 +71,4 @@ def _told(desk: Desk, run: str, answer: Answer) -> None:
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
     tenant = acting(None).tenant
-    return await desk.checkpointer.runs.get(await desk.checkpointer.runs.find(prefix, tenant), tenant)
+    return await desk.books.runs.get(await desk.books.runs.find(prefix, tenant), tenant)

@@ -214,7 +214,7 @@ def list_versions(context: typer.Context, *, limit: Limit = 50, as_json: Json = 
     Example: gatepost policy list
     """
     with opened(context) as desk:
-        rows = desk.run(desk.checkpointer.policies.list(limit=limit))
+        rows = desk.run(desk.books.policies.list(limit=limit))
     if as_json:
         terminal.as_json(rows)
         return
@@ -239,7 +239,7 @@ def show(
     Example: gatepost policy show 12a81b
     """
     with opened(context) as desk:
-        row = desk.run(desk.checkpointer.policies.show(version))
+        row = desk.run(desk.books.policies.show(version))
     if as_json:
         terminal.as_json(row)
         return

@@ -30,7 +30,7 @@ def list_approvals(
     """
     status = None if everything else "open"
     with opened(context) as desk:
-        rows = desk.run(desk.checkpointer.approvals.list(acting(None).tenant, status=status, limit=limit))
+        rows = desk.run(desk.books.approvals.list(acting(None).tenant, status=status, limit=limit))
     if as_json:
         terminal.as_json(rows)
         return
@@ -63,7 +63,7 @@ def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False)
 
     with opened(context) as desk:
         row = desk.run(row_of(desk, approval))
-        told = desk.run(desk.checkpointer.approvals.life(row["approval_id"]))
+        told = desk.run(desk.books.approvals.life(row["approval_id"]))
     if as_json:
         terminal.as_json({**row, "told": told})
         return
@@ -105,14 +105,14 @@ def comment(
     by = acting(named(context, name)).actor
     with opened(context) as desk:
         row = desk.run(row_of(desk, approval))
-        desk.run(desk.checkpointer.approvals.comment(row["approval_id"], text, tenant=row["tenant"], by=by))
+        desk.run(desk.books.approvals.comment(row["approval_id"], text, tenant=row["tenant"], by=by))
     terminal.say(terminal.one_line(f"recorded: comment by {by}"))
 
 
 async def row_of(desk: Desk, prefix: str) -> dict[str, Any]:
     """The one approval whose id starts so, with its answer."""
     tenant = acting(None).tenant
-    return await desk.checkpointer.approvals.get(await desk.checkpointer.approvals.find(prefix, tenant), tenant)
+    return await desk.books.approvals.get(await desk.books.approvals.find(prefix, tenant), tenant)
 
 
 def _stands(row: Mapping[str, Any]) -> str:

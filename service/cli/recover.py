@@ -186,4 +186,4 @@ def _go_on(
 
 
 async def _found(desk: Desk, prefix: str, tenant: str) -> str:
-    return await desk.checkpointer.runs.find(prefix, tenant)
+    return await desk.books.runs.find(prefix, tenant)

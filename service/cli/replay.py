@@ -67,7 +67,7 @@ def _from_database(context: typer.Context, prefix: str, options: dict[str, Any])
 
     with opened(context) as desk:
         tenant = acting(None).tenant
-        run_id = desk.run(desk.checkpointer.runs.find(prefix, tenant))
+        run_id = desk.run(desk.books.runs.find(prefix, tenant))
         recording = desk.run(record_of(desk.checkpointer, run_id, tenant))
         desk.knows(recording.run)
         if not recording.transitions:

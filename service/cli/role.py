@@ -31,7 +31,7 @@ def grant(context: typer.Context, person: Person, role: Role, *, tenant: Tenant 
     """
     who = acting(named(context, name), tenant)
     with opened(context) as desk:
-        new = desk.run(desk.checkpointer.people.grant(person, role, tenant=who.tenant, by=who.actor))
+        new = desk.run(desk.books.people.grant(person, role, tenant=who.tenant, by=who.actor))
     terminal.say(terminal.one_line(f"{person} {'now holds' if new else 'held already'} the role {role}"))
 
 
@@ -44,7 +44,7 @@ def revoke(context: typer.Context, person: Person, role: Role, *, tenant: Tenant
     """
     who = acting(named(context, name), tenant)
     with opened(context) as desk:
-        held = desk.run(desk.checkpointer.people.revoke(person, role, tenant=who.tenant, by=who.actor))
+        held = desk.run(desk.books.people.revoke(person, role, tenant=who.tenant, by=who.actor))
     terminal.say(terminal.one_line(f"{person} {'no longer holds' if held else 'did not hold'} the role {role}"))
 
 
@@ -62,7 +62,7 @@ def list_roles(
     Example: gatepost role list --all
     """
     with opened(context) as desk:
-        rows = desk.run(desk.checkpointer.people.roles(tenant, ended=everything))
+        rows = desk.run(desk.books.people.roles(tenant, ended=everything))
         give_one = desk.typed("role", "grant", "NAME", "ROLE")
     if as_json:
         terminal.as_json(rows)

@@ -136,7 +136,7 @@ def list_runs(
     Example: gatepost run list --status blocked
     """
     with opened(context) as desk:
-        rows = desk.run(desk.checkpointer.runs.list(acting(None).tenant, status=status, limit=limit))
+        rows = desk.run(desk.books.runs.list(acting(None).tenant, status=status, limit=limit))
     if as_json:
         terminal.as_json(rows)
         return
@@ -241,23 +241,23 @@ def _manner(context: typer.Context, name: str | None, artifacts: Path, *, no_inp
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
     tenant = acting(None).tenant
-    return await desk.checkpointer.runs.get(await desk.checkpointer.runs.find(prefix, tenant), tenant)
+    return await desk.books.runs.get(await desk.books.runs.find(prefix, tenant), tenant)
 
 
 async def _report(desk: Desk, prefix: str) -> dict[str, Any]:
     row = await _row(desk, prefix)
-    run_id, tenant, checkpointer = row["run_id"], row["tenant"], desk.checkpointer
-    board = await checkpointer.history.board(run_id, plan_version=row["plan_version"], run_input=row["input"])
+    run_id, tenant, books = row["run_id"], row["tenant"], desk.books
+    board = await books.history.board(run_id, plan_version=row["plan_version"], run_input=row["input"])
     planned = [step.id for step in board.plan.steps] if board.plan else []
     steps = list(dict.fromkeys([*planned, *board.records]))
-    approvals = await checkpointer.approvals.list(tenant, status=None, run_id=run_id, limit=1000)
+    approvals = await books.approvals.list(tenant, status=None, run_id=run_id, limit=1000)
     return {
         **{name: row[name] for name in _SHOWN},
         "next": (await why.report(desk, run_id))["sentence"],
         "steps": [board.record(step).plain() | {"status": board.status(step)} for step in steps],
         "approvals": approvals,
-        "effects": await checkpointer.history.effects(run_id),
-        "artifacts": await checkpointer.history.artifacts(run_id),
+        "effects": await books.history.effects(run_id),
+        "artifacts": await books.history.artifacts(run_id),
     }
 
 

@@ -31,9 +31,9 @@ async def report(desk: Desk, prefix: str) -> dict[str, Any]:
     from gatepost.checkpointing.movers import Movers
     from gatepost.service.why import why
 
-    checkpointer, tenant = desk.checkpointer, acting(None).tenant
-    run_id = await checkpointer.runs.find(prefix, tenant)
-    row = await Movers(checkpointer.pools, checkpointer.runs).why(run_id, tenant)
+    books, tenant = desk.books, acting(None).tenant
+    run_id = await books.runs.find(prefix, tenant)
+    row = await Movers(books.pools, books.runs).why(run_id, tenant)
     said = why(row)
     shown = ("run_id", "status", "reason", "until", "detail", "seq", "setbacks", "trouble", "ahead", "movers")
     return {

@@ -17,8 +17,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from gatepost.checkpointing.books import Books
 from gatepost.checkpointing.history import utc
-from gatepost.checkpointing.open import Checkpointer
 from gatepost.service import terminal, told
 from gatepost.service.timeline import timeline
 from gatepost.state.transition import Transition
@@ -27,24 +27,24 @@ SHOWN = 1_000
 """Transitions of one report; of a longer run the newest."""
 
 
-async def report(checkpointer: Checkpointer, run_id: str, tenant: str) -> str:
+async def report(books: Books, run_id: str, tenant: str) -> str:
     """The report of a run as one HTML document.
 
     Args:
-        checkpointer: where the run is.
+        books: where the run is.
         run_id: which.
         tenant: whose it must be.
 
     Raises:
         UnknownRun: the tenant has no such run.
     """
-    run = await checkpointer.runs.get(run_id, tenant)
-    history = checkpointer.history
+    run = await books.runs.get(run_id, tenant)
+    history = books.history
     return render(
         run=run,
         story=await history.page(run_id, limit=SHOWN),
         effects=await history.effects(run_id),
-        approvals=await checkpointer.approvals.list(tenant, status=None, run_id=run_id, limit=SHOWN),
+        approvals=await books.approvals.list(tenant, status=None, run_id=run_id, limit=SHOWN),
         artifacts=await history.artifacts(run_id),
         steps=[change.record for change in await history.steps(run_id)],
     )

@@ -20,14 +20,16 @@ from psycopg.conninfo import make_conninfo
 from gatepost.checkpointing import migrate as runner
 from gatepost.checkpointing import schema
 from gatepost.checkpointing.address import Address, resolve
+from gatepost.checkpointing.books import open_books
 from gatepost.checkpointing.embedded import ensure_server, stop_server
-from gatepost.checkpointing.migrate import FILE_NAME, Migration, migrate, migrations, pending
+from gatepost.checkpointing.migrate import FILE_NAME, Migration, migrate, migrate_ours, migrations, pending
 from gatepost.checkpointing.schema import apply_snapshot, dump, render
+from gatepost.service.cli.desk import Desk, Options
 from gatepost.state.errors import DatabaseUnavailable
 
 CREATE = sql.SQL("CREATE DATABASE {}")
 DROP = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-LANGGRAPH = f"langgraph_{runner.LANGGRAPH_VERSION:04d}"
+LANGGRAPH = f"langgraph_{runner.langgraph_version():04d}"
 ADDITIONS = b"""
 ALTER TABLE public.checkpoints ADD COLUMN added text NOT NULL DEFAULT 'x';
 ALTER TABLE public.checkpoints ADD CONSTRAINT short CHECK (length(added) < 9);
@@ -38,6 +40,7 @@ CREATE INDEX checkpoints_added ON public.checkpoints (added);
 COMMENT ON COLUMN public.checkpoints.added IS 'ours';
 """
 OURS = [found.name for found in migrations()]
+OPTIONS = Options(database=None, workflows=(), policy=None, policies=None, principal=None, no_input=True)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,21 @@ def test_nothing_missing_takes_one_query_and_no_lock(empty: Address, monkeypatch
     monkeypatch.setattr(psycopg.Connection, "execute", listening)
     assert migrate(empty) == []
     assert asked == [runner.READ_STATE]
+
+
+def test_who_has_no_saver_brings_only_our_tables_up_to_date(empty: Address) -> None:
+    """LangGraph's own tables have to be there: the saver is what knows in which version."""
+    assert migrate_ours(empty) == [LANGGRAPH, "role", *OURS]
+    with as_owner(empty) as connection:
+        connection.execute("DELETE FROM checkpoint_migrations WHERE v = (SELECT max(v) FROM checkpoint_migrations)")
+        assert migrate_ours(empty) == []
+        with open_books(empty.owner) as books:
+            assert Desk(books, OPTIONS).books is books
+            assert pending(empty) == [LANGGRAPH]
+            assert Desk(books, OPTIONS).checkpointer.pools is books.pools
+        assert pending(empty) == []
+        connection.execute("TRUNCATE checkpoint_migrations")
+    assert migrate_ours(empty) == [LANGGRAPH]
 
 
 def test_wait_for_the_lock_is_bounded(empty: Address, monkeypatch: pytest.MonkeyPatch) -> None:
