@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
@@ -18,17 +19,20 @@ from gatepost.service import terminal
 from gatepost.service.cli.desk import Desk, Options, acting, named, opened
 from gatepost.service.cli.exits import guarded
 from gatepost.service.cli.measure import MetricsHost, MetricsPort, measured
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from gatepost.service.http.house import House
     from gatepost.service.http.replays import Code
     from gatepost.service.notices.herald import Herald
+    from gatepost.service.worker import Emit
 
 PORT = 8650
 RATE = 100.0
 LINK_LASTS = timedelta(minutes=15)
-DEV_LASTS = timedelta(hours=12)
+DEV_LASTS = timedelta(minutes=5)
+"""The key of `gatepost dev`, which is renewed meanwhile: so it soon ends with a process that was killed."""
+DEV_RENEWS = timedelta(seconds=20)
 MANY = 5
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -85,7 +89,8 @@ def serve(
 def dev(context: typer.Context, *, port: Port = PORT, concurrency: Concurrency = 4) -> None:
     """Everything at once, for this machine: database, service, worker and pages; prints an address to sign in.
 
-    The link works once and for a quarter of an hour. Ctrl-C leaves everything as it is; start it again to go on.
+    The link works once and for a quarter of an hour. Ctrl-C, or closing the terminal, leaves everything as it is and
+    signs everybody out; start it again to go on.
 
     Example: gatepost dev
     """
@@ -116,6 +121,7 @@ def _serving(
         raise CallerMistake(
             f"{missing.name} is not installed, which the service needs. Install it: pip install 'gatepost[service]'."
         ) from None
+    from gatepost.service.leaving import Log
     from gatepost.service.worker import Terms
 
     public = _address(public_url)
@@ -127,11 +133,12 @@ def _serving(
         _knows_something(desk)
         place, limits = Place(hosts_of(host, public), public), Limits(rate, proxies)
         house = House(desk.graph, place, code=_code(context), link_keys=read_keys(os.environ), limits=limits)
+        log = Log()
         manner = Manner(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
-            say=terminal.log_line,
+            log=log,
             ready=_ready_for(house, where, name, desk.typed("key", "create", "NAME", "--scope", "read")),
-            herald=_herald(house, context.obj, where) if concurrency else None,
+            herald=_herald(house, context.obj, where, log.line) if concurrency else None,
         )
         if host not in LOOPBACK and public is None:
             terminal.note(
@@ -142,20 +149,30 @@ def _serving(
     terminal.hint("Everything is left as it is; unfinished runs go on with the next worker.")
 
 
-def _herald(house: House, options: Options, where: str) -> Herald | None:
+def _herald(house: House, options: Options, where: str, say: Emit) -> Herald | None:
     """Who sends notices, with links to this service."""
     from gatepost.service.notices.herald import Herald
 
-    return Herald.hired(house.saver.pools, options.notices, say=terminal.log_line, base=where)
+    return Herald.hired(house.saver.pools, options.notices, say=say, base=where)
 
 
 async def _until_stopped(house: House, serving: Awaitable[None], name: str | None) -> None:
+    renewing = asyncio.create_task(_renewing(house))
     try:
         await serving
     finally:
+        renewing.cancel()
         for key_id in {key for key, _ in house.once.values()} | house.lent:
             await house.keys.revoke(key_id, "local", by=name or "gatepost")
         await house.saver.pools.close()
+
+
+async def _renewing(house: House, *, every: timedelta = DEV_RENEWS) -> None:
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        for key_id in house.lent:
+            with suppress(DatabaseUnavailable):  # the next time, then
+                await house.keys.renew(key_id, lasts=DEV_LASTS)
 
 
 def _ready_for(house: House, where: str, name: str | None, make_key: str) -> Callable[[], Awaitable[None]]:
