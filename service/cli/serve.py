@@ -7,7 +7,7 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_address
@@ -38,6 +38,15 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Host = Annotated[str, typer.Option(help="The address to listen on. Beyond this machine, put a TLS proxy before it.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")]
+ReplayEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replay-env",
+        metavar="NAME",
+        envvar="GATEPOST_REPLAY_ENV",
+        help="A variable of the environment that workflows read, for replays over HTTP; repeat.",
+    ),
+]
 Concurrency = Annotated[int, typer.Option("--concurrency", "-c", min=1, max=1000, help="Runs at once, for the worker.")]
 
 
@@ -71,6 +80,7 @@ def serve(
     ] = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
+    replay_env: ReplayEnv = None,
     with_worker: Annotated[bool, typer.Option("--with-worker", help="Move runs as well, in this process.")] = False,
     concurrency: Concurrency = 4,
 ) -> None:
@@ -82,11 +92,23 @@ def serve(
     """
     scraped = None if metrics_port is None else (metrics_host, metrics_port)
     moving = concurrency if with_worker else None
-    _serving(context, host, port, public_url, moving, scraped=scraped, rate=rate, proxies=_proxies(proxies or ()))
+    _serving(
+        context,
+        host,
+        port,
+        public_url,
+        moving,
+        scraped=scraped,
+        rate=rate,
+        proxies=_proxies(proxies or ()),
+        replay_env=replay_env,
+    )
 
 
 @guarded
-def dev(context: typer.Context, *, port: Port = PORT, concurrency: Concurrency = 4) -> None:
+def dev(
+    context: typer.Context, *, port: Port = PORT, concurrency: Concurrency = 4, replay_env: ReplayEnv = None
+) -> None:
     """Everything at once, for this machine: database, service, worker and pages; prints an address to sign in.
 
     The link works once and for a quarter of an hour. Ctrl-C, or closing the terminal, leaves everything as it is and
@@ -94,7 +116,8 @@ def dev(context: typer.Context, *, port: Port = PORT, concurrency: Concurrency =
 
     Example: gatepost dev
     """
-    _serving(context, "127.0.0.1", port, None, concurrency, name=acting(named(context, None)).actor)
+    who = acting(named(context, None)).actor
+    _serving(context, "127.0.0.1", port, None, concurrency, name=who, replay_env=replay_env)
 
 
 def _serving(
@@ -108,6 +131,7 @@ def _serving(
     scraped: tuple[str, int] | None = None,
     rate: float = RATE,
     proxies: Collection[str] = (),
+    replay_env: Iterable[str] | None = None,
 ) -> None:
     """Serve; in dev, to `name`."""
     try:
@@ -132,7 +156,8 @@ def _serving(
     with opened(context, max_connections=20) as desk:
         _knows_something(desk)
         place, limits = Place(hosts_of(host, public), public), Limits(rate, proxies)
-        house = House(desk.graph, place, code=_code(context), link_keys=read_keys(os.environ), limits=limits)
+        code = _code(context, replay_env)
+        house = House(desk.graph, place, code=code, link_keys=read_keys(os.environ), limits=limits)
         log = Log()
         manner = Manner(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
@@ -199,11 +224,11 @@ def _ready_for(house: House, where: str, name: str | None, make_key: str) -> Cal
     return ready
 
 
-def _code(context: typer.Context) -> Code:
+def _code(context: typer.Context, reads: Iterable[str] | None) -> Code:
     from gatepost.service.http.replays import Code
 
     options: Options = context.obj
-    return Code(options.workflows, options.policy, options.policies)
+    return Code(options.workflows, options.policy, options.policies, tuple(reads or ()))
 
 
 def _knows_something(desk: Desk) -> None:
