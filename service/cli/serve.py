@@ -18,7 +18,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import Desk, Options, acting, named, opened
 from gatepost.service.cli.exits import guarded
-from gatepost.service.cli.measure import MetricsHost, MetricsPort, measured
+from gatepost.service.cli.measure import MetricsHost, MetricsName, MetricsPort, Scraped, measured, scraped_at
 from gatepost.state.errors import CallerMistake, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PORT = 8650
 RATE = 100.0
+CONNECTIONS = 200
 LINK_LASTS = timedelta(minutes=15)
 DEV_LASTS = timedelta(minutes=5)
 """The key of `gatepost dev`, which is renewed meanwhile: so it soon ends with a process that was killed."""
@@ -78,8 +79,18 @@ def serve(
             help="A proxy whose X-Forwarded-For says who asks, for the limits; repeat.",
         ),
     ] = None,
+    connections: Annotated[
+        int,
+        typer.Option(
+            "--connections",
+            min=0,
+            envvar="GATEPOST_CONNECTIONS",
+            help="At once from one address, a trusted proxy excepted; 0: no limit.",
+        ),
+    ] = CONNECTIONS,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
+    metrics_name: MetricsName = None,
     replay_env: ReplayEnv = None,
     with_worker: Annotated[bool, typer.Option("--with-worker", help="Move runs as well, in this process.")] = False,
     concurrency: Concurrency = 4,
@@ -90,7 +101,7 @@ def serve(
 
     Example: gatepost serve --port 8650 --public-url https://gatepost.example
     """
-    scraped = None if metrics_port is None else (metrics_host, metrics_port)
+    scraped = scraped_at(metrics_host, metrics_port, metrics_name)
     moving = concurrency if with_worker else None
     _serving(
         context,
@@ -99,8 +110,7 @@ def serve(
         public_url,
         moving,
         scraped=scraped,
-        rate=rate,
-        proxies=_proxies(proxies or ()),
+        limits=(rate, _proxies(proxies or ()), connections),
         replay_env=replay_env,
     )
 
@@ -128,12 +138,11 @@ def _serving(
     concurrency: int | None,
     *,
     name: str | None = None,
-    scraped: tuple[str, int] | None = None,
-    rate: float = RATE,
-    proxies: Collection[str] = (),
+    scraped: Scraped | None = None,
+    limits: tuple[float, Collection[str], int] = (RATE, (), CONNECTIONS),
     replay_env: Iterable[str] | None = None,
 ) -> None:
-    """Serve; in dev, to `name`."""
+    """Serve; in dev, to `name`. `limits` are as of `Limits`."""
     try:
         from gatepost.service.http.guard import Place, hosts_of
         from gatepost.service.http.house import House
@@ -155,9 +164,8 @@ def _serving(
     where = public or f"http://{_shown(host)}:{listening.getsockname()[1]}"
     with opened(context, max_connections=20) as desk:
         _knows_something(desk)
-        place, limits = Place(hosts_of(host, public), public), Limits(rate, proxies)
-        code = _code(context, replay_env)
-        house = House(desk.graph, place, code=code, link_keys=read_keys(os.environ), limits=limits)
+        place, code = Place(hosts_of(host, public), public), _code(context, replay_env)
+        house = House(desk.graph, place, code=code, link_keys=read_keys(os.environ), limits=Limits(*limits))
         log = Log()
         manner = Manner(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,

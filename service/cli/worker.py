@@ -10,7 +10,7 @@ import typer
 
 from gatepost.service.cli.desk import Desk, Options
 from gatepost.service.cli.exits import Exit, guarded
-from gatepost.service.cli.measure import MetricsHost, MetricsPort, measured
+from gatepost.service.cli.measure import MetricsHost, MetricsName, MetricsPort, Scraped, measured, scraped_at
 from gatepost.service.cli.values import read_duration
 from gatepost.state.errors import CallerMistake
 
@@ -37,6 +37,7 @@ def work(
     ] = "10s",
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
+    metrics_name: MetricsName = None,
     patience: Annotated[
         int,
         typer.Option(min=1, help="Attempts in a row that may die or fail at one transition before a run is parked."),
@@ -67,13 +68,13 @@ def work(
         options.database, lease=held, max_connections=concurrency + SPARE_CONNECTIONS
     ) as checkpointer:
         checkpointer.runs.patience = patience
-        scraped = None if metrics_port is None else (metrics_host, metrics_port)
+        scraped = scraped_at(metrics_host, metrics_port, metrics_name)
         cut = asyncio.run(_work(checkpointer, options, terms, scraped))
     if cut:
         raise typer.Exit(Exit.INTERRUPTED)
 
 
-async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scraped: tuple[str, int] | None) -> bool:
+async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scraped: Scraped | None) -> bool:
     """Work; whether it was told to leave at once."""
     from gatepost.service.leaving import Log, when_told
     from gatepost.service.notices.herald import Herald

@@ -14,11 +14,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 
 from gatepost.service.http.app import guarded
-from gatepost.service.http.connection import Connection
+from gatepost.service.http.connection import Connection, Places
 from gatepost.service.http.house import House
 from gatepost.service.leaving import Log, when_told
 from gatepost.service.notices.herald import Herald
@@ -119,7 +121,7 @@ class _Server(uvicorn.Server):
 def _config(house: House) -> uvicorn.Config:
     return uvicorn.Config(
         guarded(house),
-        http=Connection,
+        http=cast("Any", partial(Connection, places=Places(house.limits.connections, house.limits.proxies))),
         ws="none",
         access_log=False,
         log_config=None,
