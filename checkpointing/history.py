@@ -81,9 +81,9 @@ class History:
         """A page of transitions with everything that hangs on them, in order; see `read_page`."""
         return await read_page(self._pools, run_id, before=before, after=after, limit=limit)
 
-    async def artifact_list(self, run_id: str) -> list[dict[str, Any]]:
-        """Every version of every artifact, oldest first, without what is in them."""
-        return await self._rows("history.artifact_list", run_id=run_id)
+    async def artifact_list(self, run_id: str, *, after: int = 0, limit: int = 200) -> list[dict[str, Any]]:
+        """Every version of every artifact after the first so many, oldest first, without what is in them."""
+        return await self._rows("history.artifact_list", run_id=run_id, after=after, limit=limit)
 
     async def artifact(self, run_id: str, name: str, *, version: int | None = None) -> dict[str, Any] | None:
         """One artifact, or the newest version of it; None: there is none."""

@@ -144,6 +144,10 @@ class Keys:
         (row,) = await self._rows("key.revoke", key_id=key_id, tenant=tenant, revoked_by=by)
         return key_id, row["revoked_at"]
 
+    async def renew(self, key_id: str, *, lasts: timedelta) -> None:
+        """Let a key last so long from now, unless it is revoked."""
+        await self._rows("key.renew", key_id=key_id, lasts=lasts)
+
     async def signing(self) -> list[bytes]:
         """What is signed with, newest first; made when there is none yet."""
         rows = await self._rows("key.signing_keys")

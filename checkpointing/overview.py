@@ -1,7 +1,8 @@
 """Overviews: runs and questions of a tenant as people look through them, page by page.
 
 Read-only, by keyset: a page begins after a place in the order, so it costs the same wherever it is and
-nothing is shown twice when rows come in meanwhile.
+nothing is shown twice when rows come in meanwhile. A page of what people sent or tools were given is limited in bytes
+as well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from gatepost.checkpointing.queries import query
 
 SHOWN = 20_000
 """Characters of an artifact or a receipt that a page shows; the rest is for whoever saves it."""
+PAGE_BYTES = 1024 * 1024
+"""Of approvals as they are stored, on one page."""
 
 
 class Overview:
@@ -62,8 +65,11 @@ class Overview:
         tool: str | None = None,
         after: tuple[datetime, str] | None = None,
         limit: int = 50,
-    ) -> list[dict[str, Any]]:
-        """Approvals, oldest first. `after`: `(opened_at, approval_id)`."""
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Approvals, oldest first, of `PAGE_BYTES` together or one; and whether there are more.
+
+        `after`: `(opened_at, approval_id)`.
+        """
         opened_at, approval = after or (None, None)
         rows = await self._rows(
             "overview.approvals",
@@ -75,8 +81,13 @@ class Overview:
             opened_at=opened_at,
             after=approval,
             limit=limit,
+            largest=PAGE_BYTES,
         )
-        return [as_shown(row) for row in rows]
+        return [as_shown(row) for row in rows], bool(rows) and rows[0]["found"] > len(rows)
+
+    async def questions(self, run_id: str, *, limit: int = 50) -> list[str]:
+        """The ids of the questions that a run has open, oldest first."""
+        return [row["approval_id"] for row in await self._rows("overview.questions", run_id=run_id, limit=limit)]
 
     async def stamp(self, tenant: str) -> tuple[int, str]:
         """How many questions are open, and a text that changes whenever one is opened or closed."""

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ from gatepost.graph.replay import replay_recording
 from gatepost.graph.timetravel import offline
 from gatepost.nodes.policy import Policy
 from gatepost.nodes.visit import Equipment
+from gatepost.nodes.workflow import Workflow
 from gatepost.service.catalog import find_workflows
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, UnknownVersion
 from gatepost.state.recording import read_recording
 
 DIFFERENCES = 100
 """So many of one transition are told; whoever needs the others replays it on the command line."""
+
+LITTLE = (
+    "A replay over HTTP gets little of the environment of the service: what the workflows read of it, name with "
+    "`gatepost serve --replay-env NAME`."
+)
 
 
 async def replayed(asked: dict[str, Any], lines: list[str]) -> dict[str, Any]:
@@ -38,13 +45,19 @@ async def replayed(asked: dict[str, Any], lines: list[str]) -> dict[str, Any]:
         lines: the recording.
     """
     try:
-        equipment = _equipment(asked)
+        found = find_workflows(asked["workflows"])
+        equipment = _equipment(asked, found.workflows)
+    except CallerMistake as refused:
+        return _refused(refused, LITTLE)
+    try:
         recording = read_recording(lines, name="the record")
         report = await replay_recording(
             recording, equipment, graph_version=GRAPH_VERSION, whole_process=True, **asked["options"]
         )
+    except UnknownVersion as refused:
+        return _refused(refused, *found.broken, LITTLE if found.broken else "")
     except CallerMistake as refused:
-        return {"refused": type(refused).__name__, "message": str(refused)}
+        return _refused(refused)
     plain = report.plain()
     if (found := plain["divergence"]) is not None:
         found["more_differences"] = max(0, len(found["differences"]) - DIFFERENCES)
@@ -52,10 +65,14 @@ async def replayed(asked: dict[str, Any], lines: list[str]) -> dict[str, Any]:
     return {"report": plain}
 
 
-def _equipment(asked: dict[str, Any]) -> Equipment:
+def _refused(error: CallerMistake, *more: str) -> dict[str, Any]:
+    return {"refused": type(error).__name__, "message": " ".join(filter(None, (str(error), *more)))}
+
+
+def _equipment(asked: dict[str, Any], workflows: Iterable[Workflow]) -> Equipment:
     policy = Policy(Path(asked["policy"]).read_text(encoding="utf-8")) if asked["policy"] else None
     policies = Path(asked["policies"]) if asked["policies"] else None
-    return offline(find_workflows(asked["workflows"]).workflows, policy, policies)
+    return offline(workflows, policy, policies)
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -66,7 +67,9 @@ class Tracing:
             case "call":
                 span = self._tracer.start_span(f"execute_tool {act.name}", self._under(act), attributes=_call(act))
             case _:
-                span = self._tracer.start_span(f"approval {act.name}", _context_of(act.run), attributes=_about(act.run))
+                span = self._tracer.start_span(
+                    f"approval {act.name}", self._context_of(act.run), attributes=_about(act.run)
+                )
         # While a tool runs, its span is the current one: whatever else makes spans there puts them under it.
         token = context.attach(trace.set_span_in_context(span)) if act.kind == "call" else None
         act.kept[id(self)] = (span, token)
@@ -115,7 +118,7 @@ class Tracing:
 
     def _hold(self, act: Act) -> Span:
         run, epoch = act.run, act.facts["epoch"]
-        within = _context_of(run)
+        within = self._context_of(run)
         found = trace.get_current_span(within).get_span_context()
         before = [_hold_before(found, run.run_id, epoch - 1)] if epoch > 1 else []
         attributes = {**_about(run), "gen_ai.operation.name": "invoke_workflow", "gatepost.run.hold": epoch}
@@ -126,10 +129,28 @@ class Tracing:
         finally:
             _next_ids.reset(token)
 
+    def _context_of(self, run: Any) -> context.Context:
+        """The trace of a run: as it was written down, else one that follows from the run.
+
+        Whoever started it said whether it is sampled; where nobody did, the sampler says so of the id of the trace, in
+        every process the same.
+        """
+        if run.traceparent:
+            found = _WORDS.extract({"traceparent": run.traceparent}, context.Context())
+            if trace.get_current_span(found).get_span_context().is_valid:
+                return found
+        seed = f"{run.run_id} {run.created_at}"
+        of_trace = _number(seed, 16)
+        asked = self._provider.sampler.should_sample(None, of_trace, f"start {run.workflow}", SpanKind.PRODUCER)
+        sampled = asked.decision is Decision.RECORD_AND_SAMPLE
+        flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+        made = SpanContext(of_trace, _number(f"{seed} start", 8), is_remote=True, trace_flags=flags)
+        return trace.set_span_in_context(NonRecordingSpan(made), context.Context())
+
     def _under(self, act: Act) -> context.Context:
         """What a step belongs to, or a call."""
         kept = act.parent.kept.get(id(self)) if act.parent else None
-        return _context_of(act.run) if kept is None else trace.set_span_in_context(kept[0], context.Context())
+        return self._context_of(act.run) if kept is None else trace.set_span_in_context(kept[0], context.Context())
 
 
 class _Ids(RandomIdGenerator):
@@ -144,17 +165,6 @@ class _Ids(RandomIdGenerator):
         """The one that was said, or a random one."""
         said = _next_ids.get()
         return said[0] if said else super().generate_trace_id()
-
-
-def _context_of(run: Any) -> context.Context:
-    """The trace of a run: as it was written down, else one that follows from the run."""
-    if run.traceparent:
-        found = _WORDS.extract({"traceparent": run.traceparent}, context.Context())
-        if trace.get_current_span(found).get_span_context().is_valid:
-            return found
-    seed = f"{run.run_id} {run.created_at}"
-    made = SpanContext(_number(seed, 16), _number(f"{seed} start", 8), is_remote=True, trace_flags=TraceFlags(1))
-    return trace.set_span_in_context(NonRecordingSpan(made), context.Context())
 
 
 def _hold_before(found: SpanContext, run_id: str, epoch: int) -> Link:

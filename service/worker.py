@@ -110,6 +110,11 @@ class Worker:
         self.drain("at once")
         self._cut.set()
 
+    @property
+    def was_cut(self) -> bool:
+        """Whether it was told to leave at once."""
+        return self._cut.is_set()
+
     async def _claimed(self) -> list[dict[str, Any]] | None:
         """What is there to be moved, as far as there is a place for it; None when nobody could be asked."""
         free = (1 if self._terms.until == "one" else self._terms.concurrency) - len(self._moving)

@@ -1449,6 +1449,8 @@ GRANT UPDATE(until) ON TABLE gatepost.answered_request TO gatepost_app;
 
 GRANT SELECT,INSERT ON TABLE gatepost.api_key TO gatepost_app;
 
+GRANT UPDATE(expires_at) ON TABLE gatepost.api_key TO gatepost_app;
+
 GRANT UPDATE(revoked_at) ON TABLE gatepost.api_key TO gatepost_app;
 
 GRANT UPDATE(revoked_by) ON TABLE gatepost.api_key TO gatepost_app;

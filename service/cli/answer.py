@@ -107,7 +107,7 @@ def answer_here(desk: Desk, asked: ApprovalRequest, name: str | None) -> bool:
                 return False
             continue
         try:
-            recorded = desk.graph.decide(_made(asked, kind, name), going_on=True)
+            recorded = desk.graph.decide(_made(asked, kind, name), context=desk.acting(name), going_on=True)
         except AlreadyDecided as error:
             terminal.complain("error", error)  # somebody else's answer stands, and the run goes on with it
         except CallerMistake as error:

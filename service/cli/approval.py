@@ -10,7 +10,7 @@ import typer
 
 from gatepost.service import terminal
 from gatepost.service.cli import link, question
-from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, ApprovalId, Artifacts, As, acting, named, opened
+from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, LOCAL, ApprovalId, Artifacts, As, Tenant, acting, named, opened
 from gatepost.service.cli.exits import EPILOG, guarded
 from gatepost.service.cli.quotes import SentenceCommand
 from gatepost.service.cli.values import edited, read_object
@@ -52,6 +52,7 @@ def approve(
     approval: ApprovalId,
     *,
     comment: Comment = "",
+    tenant: Tenant = LOCAL,
     name: As = None,
     place: For = "",
     no_run: NoRun = False,
@@ -66,6 +67,7 @@ def approve(
         approval,
         lambda asked, by: asked.approve(by=by, comment=comment),
         plain_yes=True,
+        tenant=tenant,
         name=name,
         place=place,
         no_run=no_run,
@@ -80,6 +82,7 @@ def reject(
     approval: ApprovalId,
     *,
     comment: Comment = "",
+    tenant: Tenant = LOCAL,
     name: As = None,
     place: For = "",
     no_run: NoRun = False,
@@ -93,6 +96,7 @@ def reject(
         context,
         approval,
         lambda asked, by: asked.reject(by=by, comment=comment),
+        tenant=tenant,
         name=name,
         place=place,
         no_run=no_run,
@@ -111,6 +115,7 @@ def edit(
     ] = None,
     args: Annotated[str | None, typer.Option("--args", metavar="JSON|@FILE", help="All arguments at once.")] = None,
     comment: Comment = "",
+    tenant: Tenant = LOCAL,
     name: As = None,
     place: For = "",
     no_run: NoRun = False,
@@ -131,7 +136,7 @@ def edit(
     def answer(asked: ApprovalRequest, by: str) -> dict[str, Any]:
         return edited(asked, pairs or [], whole, by=by, comment=comment)
 
-    _answer(context, approval, answer, name=name, place=place, no_run=no_run, artifacts=artifacts)
+    _answer(context, approval, answer, tenant=tenant, name=name, place=place, no_run=no_run, artifacts=artifacts)
 
 
 @app.command("respond", epilog=EPILOG, cls=SentenceCommand)
@@ -141,6 +146,7 @@ def respond(
     approval: ApprovalId,
     text: Annotated[str, typer.Argument(help="What is to be done first; the planner gets it.")],
     *,
+    tenant: Tenant = LOCAL,
     name: As = None,
     place: For = "",
     no_run: NoRun = False,
@@ -154,6 +160,7 @@ def respond(
         context,
         approval,
         lambda asked, by: asked.respond(text, by=by),
+        tenant=tenant,
         name=name,
         place=place,
         no_run=no_run,
@@ -166,6 +173,7 @@ def _answer(
     approval: str,
     answer: Answer,
     *,
+    tenant: str,
     name: str | None,
     place: str,
     no_run: bool,
@@ -179,7 +187,7 @@ def _answer(
     from gatepost.service.cli.foreseen import cost_line
 
     name = named(context, name)
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         row = desk.run(question.row_of(desk, approval))
         desk.knows(row)
         asked = request_in(row)

@@ -12,7 +12,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.artifacts import save
 from gatepost.service.cli.answer import answer_here, show_commands, show_request, told_of
-from gatepost.service.cli.desk import Desk, acting
+from gatepost.service.cli.desk import Desk
 from gatepost.service.cli.exits import Exit, code_for
 from gatepost.service.drive import Whereabouts, drive
 from gatepost.state.errors import RunOwned, UnknownRun
@@ -74,7 +74,7 @@ def carry_out(desk: Desk, run_id: str, decision: Decision, *, name: str | None, 
         Exit: with the code for where the run stands then.
         CallerMistake: the answer cannot be recorded; says why.
     """
-    recorded = desk.graph.decide(decision, going_on=not no_run)
+    recorded = desk.graph.decide(decision, context=desk.acting(name), going_on=not no_run)
     go_on(desk, run_id, recorded, name=name, no_run=no_run, artifacts=artifacts)
 
 
@@ -102,12 +102,12 @@ def _is_old_news(desk: Desk, run_id: str, recorded: Recorded) -> bool:
     """Say what stands; whether nobody has to act on it, because the run took the answer long ago."""
     said = recorded.decision
     terminal.hint(terminal.one_line(f"already recorded: {said.type} by {said.by} at {terminal.safe(recorded.at)}"))
-    run = desk.run(desk.books.runs.get(run_id, acting(None).tenant))
+    run = desk.run(desk.books.runs.get(run_id, desk.tenant))
     return RunStatus(run["status"]) not in (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
 def _driven(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: Manner) -> Whereabouts:
-    who = acting(manner.name)
+    who = desk.acting(manner.name)
     desk.run(_announce_wait(desk, run_id, who.tenant))
     with terminal.progress() as shown:
         return desk.run(drive(desk.graph, given, run_id, context=who, emit=shown.line, busy=shown.busy))

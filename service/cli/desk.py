@@ -53,6 +53,8 @@ Artifacts = Annotated[
     Path, typer.Option("--artifacts", metavar="DIR", help="Where artifacts are saved, in a folder of the run's id.")
 ]
 DEFAULT_ARTIFACTS = Path("gatepost-artifacts")
+_OF_A_TENANT = frozenset({"run", "approval", "effect", "step", "history", "export", "replay", "fork"})
+"""Commands that take --tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,12 @@ class Desk:
     Args:
         books: the open database, or the checkpointer on it.
         options: say which workflows and which policy.
+        tenant: whose runs it reaches.
     """
 
-    def __init__(self, books: Books, options: Options) -> None:
+    def __init__(self, books: Books, options: Options, tenant: str = LOCAL) -> None:
         self.books = books
+        self.tenant = tenant
         self._options = options
 
     @cached_property
@@ -121,8 +125,13 @@ class Desk:
         return graph
 
     def typed(self, *words: str, name: str | None = None) -> str:
-        """A command for a person to copy, on the same database with the same workflows."""
-        return typed(self._options.before, *words, name=name)
+        """A command for a person to copy, on the same database with the same workflows, for the same tenant."""
+        of = ("--tenant", self.tenant) if self.tenant != LOCAL and words[0] in _OF_A_TENANT else ()
+        return typed(self._options.before, *words, *of, name=name)
+
+    def acting(self, name: str | None) -> RunContext:
+        """Who acts, for the tenant."""
+        return acting(name, self.tenant)
 
     @property
     def keeps_a_secret(self) -> bool:
@@ -150,8 +159,8 @@ class Desk:
 
 
 @contextmanager
-def opened(context: typer.Context, *, max_connections: int = 10) -> Iterator[Desk]:
-    """Open the database.
+def opened(context: typer.Context, tenant: str = LOCAL, *, max_connections: int = 10) -> Iterator[Desk]:
+    """Open the database, for the runs of a tenant.
 
     Raises:
         DatabaseUnavailable: with the cause and the cure.
@@ -160,7 +169,7 @@ def opened(context: typer.Context, *, max_connections: int = 10) -> Iterator[Des
 
     options: Options = context.obj
     with open_books(options.database, max_connections=max_connections) as books:
-        yield Desk(books, options)
+        yield Desk(books, options, tenant)
 
 
 def read_policy(path: Path | None) -> Any:

@@ -10,12 +10,14 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import (
     DEFAULT_ARTIFACTS,
+    LOCAL,
     Artifacts,
     As,
     Desk,
     EffectKey,
     Json,
     Limit,
+    Tenant,
     acting,
     authenticated,
     named,
@@ -45,6 +47,7 @@ def list_effects(
     *,
     unknown: Annotated[bool, typer.Option("--unknown", help="Only those that nobody knows the end of.")] = False,
     run_id: Annotated[str | None, typer.Option("--run", metavar="ID", help="Only those of a run.")] = None,
+    tenant: Tenant = LOCAL,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +55,7 @@ def list_effects(
 
     Example: gatepost effect list --unknown
     """
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         rows = desk.run(_page(desk, run_id, unknown=unknown, limit=limit))
     if as_json:
         terminal.as_json(rows)
@@ -78,12 +81,12 @@ def list_effects(
 
 @app.command("show", epilog=EPILOG)
 @guarded
-def show(context: typer.Context, effect: EffectKey, *, as_json: Json = False) -> None:
+def show(context: typer.Context, effect: EffectKey, *, tenant: Tenant = LOCAL, as_json: Json = False) -> None:
     """One effect: what was called, under which authority, and what is known of it.
 
     Example: gatepost effect show eff_1a2b
     """
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         row = desk.run(_row(desk, effect))
         if as_json:
             terminal.as_json(row)
@@ -108,6 +111,7 @@ def resolve(
         str | None, typer.Option("--result", metavar="JSON", help="What the call returned: JSON, or a text.")
     ] = None,
     comment: Annotated[str, typer.Option("--comment", "-m", help="How you know; for the record.")] = "",
+    tenant: Tenant = LOCAL,
     name: As = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Record it and leave the run to somebody else.")] = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
@@ -122,7 +126,7 @@ def resolve(
     if [happened, did_not, undo].count(True) != 1:
         raise CallerMistake("say one of: --happened, --did-not-happen, --undo.")
     name = named(context, name)
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         row = desk.run(_row(desk, effect))
         desk.knows(row)
         recorded = desk.run(
@@ -130,7 +134,7 @@ def resolve(
                 desk.checkpointer,
                 desk.graph.equipment,
                 row["key"],
-                tenant=acting(None).tenant,
+                tenant=desk.tenant,
                 by=acting(name).actor,
                 happened=not did_not,
                 result=None if result is None else read_pairs([f"result={result}"])["result"],
@@ -177,12 +181,12 @@ def _commands(desk: Desk, row: dict[str, Any]) -> list[str]:
 
 
 async def _page(desk: Desk, run: str | None, *, unknown: bool, limit: int) -> list[dict[str, Any]]:
-    tenant = acting(None).tenant
+    tenant = desk.tenant
     run_id = None if run is None else await desk.books.runs.find(run, tenant)
     states = UNKNOWN if unknown else None
     return await desk.books.ledger.page(tenant, states=states, run_id=run_id, limit=limit)
 
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
-    tenant = acting(None).tenant
-    return await desk.books.ledger.row(await desk.books.ledger.find(prefix, tenant), tenant)
+    ledger = desk.books.ledger
+    return await ledger.row(await ledger.find(prefix, desk.tenant), desk.tenant)

@@ -9,7 +9,7 @@ import typer
 
 from gatepost.service import terminal
 from gatepost.service.cli.changes import read_changes
-from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, Artifacts, As, Desk, RunId, acting, named, opened
+from gatepost.service.cli.desk import DEFAULT_ARTIFACTS, LOCAL, Artifacts, As, Desk, RunId, Tenant, named, opened
 from gatepost.service.cli.exits import guarded
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def fork(
         ),
     ] = "reuse",
     new_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The id of the fork.")] = None,
+    tenant: Tenant = LOCAL,
     name: As = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Write it down and leave it to a worker.")] = False,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
@@ -48,7 +49,7 @@ def fork(
     from gatepost.service.cli.carry import Manner, carry_on
 
     name = named(context, name)
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         made = desk.run(_forked(desk, run_id, at, changes or [], effects, new_id, name))
         terminal.say(f"[fork] id={made.run_id} of {made.parent} at {made.seq}, effects: {made.effects}")
         if not no_run:
@@ -60,7 +61,7 @@ async def _forked(
 ) -> Fork:
     from gatepost.graph.fork import afork
 
-    who = acting(name)
+    who = desk.acting(name)
     row = await desk.books.runs.get(await desk.books.runs.find(prefix, who.tenant), who.tenant)
     desk.knows(row)
     given, tools = await _schemas(desk, row) if changes else (None, {})

@@ -10,7 +10,7 @@ import anyio
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import Desk, Json, RunId, acting, opened
+from gatepost.service.cli.desk import LOCAL, Desk, Json, RunId, Tenant, opened
 from gatepost.service.cli.exits import guarded
 from gatepost.state.errors import CallerMistake
 from gatepost.state.transition import Transition
@@ -35,6 +35,7 @@ def show(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what comes, until the run ends or Ctrl-C.")
     ] = False,
+    tenant: Tenant = LOCAL,
     as_json: Json = False,
 ) -> None:
     """What happened to a run, transition by transition: what ran, how long, who or what made it, what changed.
@@ -45,8 +46,8 @@ def show(
     """
     if before is not None and (follow or after is not None):
         raise CallerMistake("--before asks for what was, --after and --follow for what came then. Choose one.")
-    with opened(context) as desk:
-        run = desk.run(desk.books.runs.find(run_id, acting(None).tenant))
+    with opened(context, tenant) as desk:
+        run = desk.run(desk.books.runs.find(run_id, desk.tenant))
         page = desk.run(desk.books.history.page(run, before=before, after=after, limit=limit))
         if follow:
             desk.run(_follow(desk, run, page, as_json=as_json))
@@ -75,7 +76,7 @@ async def _follow(desk: Desk, run: str, page: Sequence[Transition], *, as_json: 
     """What comes is found by looking: one look is one indexed statement, and misses nothing."""
     first, seen = True, 0
     while True:
-        row = await desk.books.runs.get(run, acting(None).tenant)
+        row = await desk.books.runs.get(run, desk.tenant)
         while page:
             _print_json(page) if as_json else _print(page, header=first)
             first, seen = False, page[-1].seq

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,12 +32,28 @@ MetricsHost = Annotated[
         help="Where that port is open. It asks for no key, and tells of all tenants together.",
     ),
 ]
+MetricsName = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metrics-name",
+        metavar="NAME",
+        envvar="GATEPOST_METRICS_NAME",
+        help="A name under which a scraper reaches that port, where it is no address; repeat.",
+    ),
+]
+Scraped = tuple[str, int, tuple[str, ...]]
+"""Where a scraper is answered: address, port, and names."""
+
+
+def scraped_at(host: str, port: int | None, names: Iterable[str] | None) -> Scraped | None:
+    """Where a scraper is answered, as it was typed; None: nowhere."""
+    return None if port is None else (host, port, tuple(names or ()))
 
 
 async def measured(
-    graph: GatepostGraph, work: Callable[[], Awaitable[None]], scraped: tuple[str, int] | None, *, slots: int = 0
+    graph: GatepostGraph, work: Callable[[], Awaitable[None]], scraped: Scraped | None, *, slots: int = 0
 ) -> None:
-    """Work, and meanwhile answer a scraper at `(host, port)`.
+    """Work, and meanwhile answer a scraper.
 
     Args:
         graph: what happens to its runs is counted.

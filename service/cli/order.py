@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import As, Desk, RunId, acting, named, opened
+from gatepost.service.cli.desk import LOCAL, As, Desk, RunId, Tenant, named, opened
 from gatepost.service.cli.exits import guarded
 from gatepost.state.status import RunStatus
 
@@ -18,42 +18,44 @@ Why = Annotated[str, typer.Option("--reason", "-m", help="Why; it is on record w
 
 
 @guarded
-def hold(context: typer.Context, run_id: RunId, *, reason: Why = "", name: As = None) -> None:
+def hold(context: typer.Context, run_id: RunId, *, reason: Why = "", tenant: Tenant = LOCAL, name: As = None) -> None:
     """Stop a run until somebody releases it. What is under way reaches the end of its superstep.
 
     Example: gatepost run hold run_4f --reason "the vendor called"
     """
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         run = desk.run(_row(desk, run_id))["run_id"]
-        who = acting(named(context, name))
+        who = desk.acting(named(context, name))
         _told(desk, run, desk.run(desk.books.orders.give("hold", run, who.tenant, actor=who.actor, why=reason)))
 
 
 @guarded
-def cancel(context: typer.Context, run_id: RunId, *, reason: Why = "", name: As = None) -> None:
+def cancel(context: typer.Context, run_id: RunId, *, reason: Why = "", tenant: Tenant = LOCAL, name: As = None) -> None:
     """Call a run off for good. What is under way reaches the end of its superstep.
 
     What is done is undone where the workflow says so (compensate_on), and stays done elsewhere.
 
     Example: gatepost run cancel run_4f --reason "not needed any more"
     """
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         row = desk.run(_row(desk, run_id))
         desk.knows(row)
-        who = acting(named(context, name))
+        who = desk.acting(named(context, name))
         answer = desk.run(desk.graph.hands(who.actor, context=who).cancel(row["run_id"], why=reason))
         _told(desk, row["run_id"], answer)
 
 
 @guarded
-def release(context: typer.Context, run_id: RunId, *, reason: Why = "", name: As = None) -> None:
+def release(
+    context: typer.Context, run_id: RunId, *, reason: Why = "", tenant: Tenant = LOCAL, name: As = None
+) -> None:
     """Let a run go on that was held, or that workers gave up (stranded): any worker takes it then.
 
     Example: gatepost run release run_4f --reason "the provider is back"
     """
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         run = desk.run(_row(desk, run_id))["run_id"]
-        who = acting(named(context, name))
+        who = desk.acting(named(context, name))
         status = desk.run(desk.books.orders.release(run, who.tenant, actor=who.actor, why=reason))
         terminal.say(f"{run} is {status}")
         terminal.hint(f"who moves it next: {desk.typed('run', 'why', run)}")
@@ -70,5 +72,4 @@ def _told(desk: Desk, run: str, answer: Answer) -> None:
 
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
-    tenant = acting(None).tenant
-    return await desk.books.runs.get(await desk.books.runs.find(prefix, tenant), tenant)
+    return await desk.books.runs.get(await desk.books.runs.find(prefix, desk.tenant), desk.tenant)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import ApprovalId, As, Desk, Json, Limit, acting, named, opened
+from gatepost.service.cli.desk import LOCAL, ApprovalId, As, Desk, Json, Limit, Tenant, acting, named, opened
 from gatepost.service.cli.exits import guarded
 from gatepost.state.status import ApprovalStatus
 
@@ -21,6 +21,7 @@ def list_approvals(
     context: typer.Context,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Answered and void ones as well.")] = False,
+    tenant: Tenant = LOCAL,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
@@ -29,8 +30,8 @@ def list_approvals(
     Example: gatepost approval list --json
     """
     status = None if everything else "open"
-    with opened(context) as desk:
-        rows = desk.run(desk.books.approvals.list(acting(None).tenant, status=status, limit=limit))
+    with opened(context, tenant) as desk:
+        rows = desk.run(desk.books.approvals.list(desk.tenant, status=status, limit=limit))
     if as_json:
         terminal.as_json(rows)
         return
@@ -53,7 +54,7 @@ def list_approvals(
 
 
 @guarded
-def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False) -> None:
+def show(context: typer.Context, approval: ApprovalId, *, tenant: Tenant = LOCAL, as_json: Json = False) -> None:
     """One approval: what is asked of whom, on what it rests, what was said to it, and what an edit may change.
 
     Example: gatepost approval show apr_1a
@@ -61,7 +62,7 @@ def show(context: typer.Context, approval: ApprovalId, *, as_json: Json = False)
     from gatepost.checkpointing.answers import request_in
     from gatepost.service.cli.answer import show_edit, show_request
 
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         row = desk.run(row_of(desk, approval))
         told = desk.run(desk.books.approvals.life(row["approval_id"]))
     if as_json:
@@ -96,6 +97,7 @@ def comment(
     approval: ApprovalId,
     text: Annotated[str, typer.Argument(help="What is to be said.")],
     *,
+    tenant: Tenant = LOCAL,
     name: As = None,
 ) -> None:
     """Say something about an approval without answering it.
@@ -103,7 +105,7 @@ def comment(
     Example: gatepost approval comment apr_1a "is this the new account?" --as alice
     """
     by = acting(named(context, name)).actor
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         row = desk.run(row_of(desk, approval))
         desk.run(desk.books.approvals.comment(row["approval_id"], text, tenant=row["tenant"], by=by))
     terminal.say(terminal.one_line(f"recorded: comment by {by}"))
@@ -111,8 +113,8 @@ def comment(
 
 async def row_of(desk: Desk, prefix: str) -> dict[str, Any]:
     """The one approval whose id starts so, with its answer."""
-    tenant = acting(None).tenant
-    return await desk.books.approvals.get(await desk.books.approvals.find(prefix, tenant), tenant)
+    approvals = desk.books.approvals
+    return await approvals.get(await approvals.find(prefix, desk.tenant), desk.tenant)
 
 
 def _stands(row: Mapping[str, Any]) -> str:

@@ -66,15 +66,14 @@ def recover(
 ) -> None:
     """Recover a run that failed, was called off, or does not go on. Shows first what that would do.
 
-    Without --yes it asks at a terminal; elsewhere it only shows what it would do, and leaves with 3. A run of another
-    --tenant is left to a worker then.
+    Without --yes it asks at a terminal; elsewhere it only shows what it would do, and leaves with 3.
 
     Example: gatepost run recover run_4f --mode rollback --reason "the order was a mistake"
     """
     name = named(context, name)
-    with opened(context) as desk:
-        run = desk.run(_found(desk, run_id, tenant))
-        hands = desk.graph.hands(acting(name).actor, context=acting(name, tenant))
+    with opened(context, tenant) as desk:
+        run = desk.run(_found(desk, run_id))
+        hands = desk.graph.hands(acting(name).actor, context=desk.acting(name))
         outlook = desk.run(hands.outlook(run, mode))
         if as_json:
             terminal.as_json(outlook.plain())
@@ -82,10 +81,10 @@ def recover(
             _show(outlook)
         if yes or terminal.interactive():
             _need(reason)
-        if not yes and not _agreed(desk, run, mode, reason, name, tenant):
+        if not yes and not _agreed(desk, run, mode, reason, name):
             raise typer.Exit(Exit.WAITS)
         answer = desk.run(hands.recover(run, mode, why=reason))
-        _go_on(desk, run, answer, name=name, no_run=no_run or mode is Mode.ABANDON, artifacts=artifacts, tenant=tenant)
+        _go_on(desk, run, answer, name=name, no_run=no_run or mode is Mode.ABANDON, artifacts=artifacts)
 
 
 @app.command("retry", epilog=EPILOG)
@@ -109,12 +108,10 @@ def retry(
     """
     _need(reason)
     name = named(context, name)
-    with opened(context) as desk:
-        run = desk.run(_found(desk, run_id, tenant))
-        answer = desk.run(
-            desk.graph.hands(acting(name).actor, context=acting(name, tenant)).retry(run, step, why=reason)
-        )
-        _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts, tenant=tenant)
+    with opened(context, tenant) as desk:
+        run = desk.run(_found(desk, run_id))
+        answer = desk.run(desk.graph.hands(acting(name).actor, context=desk.acting(name)).retry(run, step, why=reason))
+        _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts)
 
 
 @app.command("skip", epilog=EPILOG)
@@ -136,12 +133,10 @@ def skip(
     """
     _need(reason)
     name = named(context, name)
-    with opened(context) as desk:
-        run = desk.run(_found(desk, run_id, tenant))
-        answer = desk.run(
-            desk.graph.hands(acting(name).actor, context=acting(name, tenant)).skip(run, step, why=reason)
-        )
-        _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts, tenant=tenant)
+    with opened(context, tenant) as desk:
+        run = desk.run(_found(desk, run_id))
+        answer = desk.run(desk.graph.hands(acting(name).actor, context=desk.acting(name)).skip(run, step, why=reason))
+        _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts)
 
 
 def _show(outlook: Outlook) -> None:
@@ -153,10 +148,9 @@ def _show(outlook: Outlook) -> None:
         terminal.say("no step is touched")
 
 
-def _agreed(desk: Desk, run: str, mode: Mode, reason: str, name: str | None, tenant: str) -> bool:
-    said = ("--reason", reason or "say why", *(() if tenant == LOCAL else ("--tenant", tenant)))
+def _agreed(desk: Desk, run: str, mode: Mode, reason: str, name: str | None) -> bool:
     if not terminal.interactive():
-        again = desk.typed("run", "recover", run, "--mode", mode, *said, "--yes", name=name)
+        again = desk.typed("run", "recover", run, "--mode", mode, "--reason", reason or "say why", "--yes", name=name)
         terminal.hint(f"nothing was done. To do it: {again}")
         return False
     return (terminal.ask("Do it? [y/N] ") or "").strip().lower() in ("y", "yes")
@@ -167,23 +161,18 @@ def _need(reason: str) -> None:
         raise CallerMistake('say why: --reason "…". It is on record with your name. Nothing was done.')
 
 
-def _go_on(
-    desk: Desk, run: str, answer: Answer, *, name: str | None, no_run: bool, artifacts: Path, tenant: str
-) -> None:
+def _go_on(desk: Desk, run: str, answer: Answer, *, name: str | None, no_run: bool, artifacts: Path) -> None:
     from gatepost.service.cli.carry import Manner, carry_on
 
     if answer.owner is not None:
         terminal.say(f"{run} is told: {answer.owner} stops at its next superstep, and whoever moves it then does it")
-    elif no_run or tenant != LOCAL:
+    elif no_run:
         terminal.say(f"{run} is {answer.status}")
     else:
         carry_on(desk, None, run, Manner(name=name, artifacts=artifacts, ask=False))
         return
-    if tenant == LOCAL:
-        terminal.hint(f"see: {desk.typed('run', 'why', run)}")
-    else:
-        terminal.hint(f"whatever is left to do, a worker does: {desk.typed('worker')}")
+    terminal.hint(f"see: {desk.typed('run', 'why', run)}")
 
 
-async def _found(desk: Desk, prefix: str, tenant: str) -> str:
-    return await desk.books.runs.find(prefix, tenant)
+async def _found(desk: Desk, prefix: str) -> str:
+    return await desk.books.runs.find(prefix, desk.tenant)

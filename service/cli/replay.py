@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import Json, Options, acting, opened, read_policy
+from gatepost.service.cli.desk import LOCAL, Json, Options, Tenant, opened, read_policy
 from gatepost.service.cli.exits import Exit, guarded
 from gatepost.state.errors import CallerMistake
 
@@ -33,6 +33,7 @@ def replay(
     brake: Annotated[
         str | None, typer.Option("--break", metavar="NODE", help="Stop before this node runs, and show the state.")
     ] = None,
+    tenant: Tenant = LOCAL,
     as_json: Json = False,
 ) -> None:
     """Execute a run again, by the code that is installed now, and compare it with its record.
@@ -49,9 +50,11 @@ def replay(
     if all_unfinished:
         if options != {"begin": 1, "until": None, "brake": None}:
             raise CallerMistake("--from, --until and --break are for one run. With --all-unfinished leave them out.")
-        reports = _every(context)
+        reports = _every(context, tenant)
     else:
-        reports = [_from_file(context, file, options) if file else _from_database(context, str(run_id), options)]
+        reports = [
+            _from_file(context, file, options) if file else _from_database(context, str(run_id), options, tenant)
+        ]
     if as_json:
         plain = [report.plain() for report in reports]
         terminal.as_json(plain if all_unfinished else plain[0])
@@ -61,12 +64,11 @@ def replay(
         raise typer.Exit(Exit.DIVERGED)
 
 
-def _from_database(context: typer.Context, prefix: str, options: dict[str, Any]) -> Report:
+def _from_database(context: typer.Context, prefix: str, options: dict[str, Any], tenant: str) -> Report:
     from gatepost.checkpointing.recordings import record_of
     from gatepost.graph.timetravel import areplay
 
-    with opened(context) as desk:
-        tenant = acting(None).tenant
+    with opened(context, tenant) as desk:
         run_id = desk.run(desk.books.runs.find(prefix, tenant))
         recording = desk.run(record_of(desk.checkpointer, run_id, tenant))
         desk.knows(recording.run)
@@ -86,11 +88,11 @@ def _from_file(context: typer.Context, path: Path, options: dict[str, Any]) -> R
     return replayed(path, found.workflows, policy=policy, whole_process=True, **options)
 
 
-def _every(context: typer.Context) -> list[Report]:
+def _every(context: typer.Context, tenant: str) -> list[Report]:
     from gatepost.graph.timetravel import areplay_unfinished
 
-    with opened(context) as desk:
-        return desk.run(areplay_unfinished(desk.graph))
+    with opened(context, tenant) as desk:
+        return desk.run(areplay_unfinished(desk.graph, context=desk.acting(None)))
 
 
 def _tell(reports: list[Report], *, every: bool) -> None:

@@ -11,6 +11,7 @@ from gatepost.service import terminal
 from gatepost.service.cli import order, recover, why
 from gatepost.service.cli.desk import (
     DEFAULT_ARTIFACTS,
+    LOCAL,
     Artifacts,
     As,
     Desk,
@@ -18,19 +19,21 @@ from gatepost.service.cli.desk import (
     Limit,
     Options,
     RunId,
+    Tenant,
     acting,
     named,
     opened,
 )
-from gatepost.service.cli.exits import EPILOG, Exit, guarded
+from gatepost.service.cli.exits import EPILOG, guarded
 from gatepost.service.cli.quotes import SentenceCommand, SentenceGroup
-from gatepost.service.cli.undone import undoing
+from gatepost.service.cli.standing import print_artifact, print_standing, standing
 from gatepost.service.cli.values import read_input, read_pairs
 from gatepost.state.errors import CallerMistake
 from gatepost.state.ids import new_run_id, run_id_of
 from gatepost.state.status import RunStatus
 
 if TYPE_CHECKING:
+    from gatepost.graph.context import RunContext
     from gatepost.service.cli.carry import Manner
 
 app = typer.Typer(
@@ -58,13 +61,15 @@ def short(
     given: Input = None,
     pairs: Set = None,
     run_id: Id = None,
+    tenant: Tenant = LOCAL,
     name: As = None,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
     no_input: NoInput = False,
 ) -> None:
     """Start a run, or look after the ones there are."""
     if context.invoked_subcommand is None:
-        _start(context, goal, given, pairs, run_id=run_id, manner=_manner(context, name, artifacts, no_input=no_input))
+        manner = _manner(context, name, artifacts, no_input=no_input)
+        _start(context, goal, given, pairs, run_id=run_id, tenant=tenant, manner=manner)
     elif misplaced := _given_options(context):
         raise CallerMistake(
             f"{', '.join(misplaced)} before `{context.invoked_subcommand}` would be lost: write it after "
@@ -81,6 +86,7 @@ def start(
     given: Input = None,
     pairs: Set = None,
     run_id: Id = None,
+    tenant: Tenant = LOCAL,
     name: As = None,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
     no_input: NoInput = False,
@@ -92,11 +98,13 @@ def start(
     Example: gatepost run start --goal "vendor onboarding review"
     """
     if detach:
-        _detach(context, goal, given, pairs, run_id=run_id, name=named(context, name), priority=priority)
+        who = acting(named(context, name), tenant)
+        _detach(context, goal, given, pairs, run_id=run_id, who=who, priority=priority)
     elif priority:
         raise CallerMistake("--priority is for workers: it needs --detach.")
     else:
-        _start(context, goal, given, pairs, run_id=run_id, manner=_manner(context, name, artifacts, no_input=no_input))
+        manner = _manner(context, name, artifacts, no_input=no_input)
+        _start(context, goal, given, pairs, run_id=run_id, tenant=tenant, manner=manner)
 
 
 @app.command("resume", epilog=EPILOG)
@@ -105,6 +113,7 @@ def resume(
     context: typer.Context,
     run_id: RunId,
     *,
+    tenant: Tenant = LOCAL,
     name: As = None,
     artifacts: Artifacts = DEFAULT_ARTIFACTS,
     no_input: NoInput = False,
@@ -116,7 +125,7 @@ def resume(
     from gatepost.service.cli.carry import carry_on
 
     manner = _manner(context, name, artifacts, no_input=no_input)
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         row = desk.run(_row(desk, run_id))
         desk.knows(row)
         carry_on(desk, None, row["run_id"], manner)
@@ -128,6 +137,7 @@ def list_runs(
     context: typer.Context,
     *,
     status: Annotated[RunStatus | None, typer.Option(help="Only runs that stand so.")] = None,
+    tenant: Tenant = LOCAL,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
@@ -135,8 +145,8 @@ def list_runs(
 
     Example: gatepost run list --status blocked
     """
-    with opened(context) as desk:
-        rows = desk.run(desk.books.runs.list(acting(None).tenant, status=status, limit=limit))
+    with opened(context, tenant) as desk:
+        rows = desk.run(desk.books.runs.list(desk.tenant, status=status, limit=limit))
     if as_json:
         terminal.as_json(rows)
         return
@@ -154,20 +164,21 @@ def show(
     run_id: RunId,
     *,
     artifact: Annotated[str | None, typer.Option(metavar="NAME", help="Print this artifact and nothing else.")] = None,
+    tenant: Tenant = LOCAL,
     as_json: Json = False,
 ) -> None:
     """Where a run stands: its steps, what it waits for, its effects and artifacts, and who moves it next.
 
     Example: gatepost run show run_4f --artifact onboarding_decision.json
     """
-    with opened(context) as desk:
-        found = desk.run(_report(desk, run_id))
+    with opened(context, tenant) as desk:
+        found = desk.run(standing(desk, desk.run(_row(desk, run_id))))
     if artifact is not None:
-        _print_artifact(found, artifact)
+        print_artifact(found, artifact)
     elif as_json:
         terminal.as_json(found)
     else:
-        _print_report(found)
+        print_standing(found)
 
 
 app.command("why", epilog=EPILOG)(why.show)
@@ -184,12 +195,13 @@ def _start(
     pairs: list[str] | None,
     *,
     run_id: str | None,
+    tenant: str,
     manner: Manner,
 ) -> None:
     from gatepost.service.cli.carry import carry_on
 
     asked, chosen = _asked(goal, given, pairs, run_id)
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         desk.graph.equipment.catalog.for_goal(asked["goal"])
         carry_on(desk, asked, chosen, manner)
 
@@ -201,13 +213,13 @@ def _detach(
     pairs: list[str] | None,
     *,
     run_id: str | None,
-    name: str | None,
+    who: RunContext,
     priority: int,
 ) -> None:
     asked, chosen = _asked(goal, given, pairs, run_id)
-    with opened(context) as desk:
+    with opened(context, who.tenant) as desk:
         config: Any = {"configurable": {"thread_id": chosen}}
-        desk.graph.admit(asked, config, context=acting(name), priority=priority)
+        desk.graph.admit(asked, config, context=who, priority=priority)
         terminal.say(chosen)
         shown = desk.typed("run", "why", chosen)
     terminal.hint(f"written down for a worker; who moves it, and when: {shown}")
@@ -240,73 +252,4 @@ def _manner(context: typer.Context, name: str | None, artifacts: Path, *, no_inp
 
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
-    tenant = acting(None).tenant
-    return await desk.books.runs.get(await desk.books.runs.find(prefix, tenant), tenant)
-
-
-async def _report(desk: Desk, prefix: str) -> dict[str, Any]:
-    row = await _row(desk, prefix)
-    run_id, tenant, books = row["run_id"], row["tenant"], desk.books
-    board = await books.history.board(run_id, plan_version=row["plan_version"], run_input=row["input"])
-    planned = [step.id for step in board.plan.steps] if board.plan else []
-    steps = list(dict.fromkeys([*planned, *board.records]))
-    approvals = await books.approvals.list(tenant, status=None, run_id=run_id, limit=1000)
-    return {
-        **{name: row[name] for name in _SHOWN},
-        "next": (await why.report(desk, run_id))["sentence"],
-        "steps": [board.record(step).plain() | {"status": board.status(step)} for step in steps],
-        "approvals": approvals,
-        "effects": await books.history.effects(run_id),
-        "artifacts": await books.history.artifacts(run_id),
-    }
-
-
-_SHOWN = (
-    "run_id", "goal", "workflow", "input", "status", "reason", "requested_by", "plan_version", "seq", "owner", "epoch",
-    "lease_expires_at", "created_at", "updated_at", "finished_at",
-)  # fmt: skip
-
-
-def _print_report(found: dict[str, Any]) -> None:
-    reason = f": {found['reason']}" if found["reason"] else ""
-    for line in (
-        f"{found['run_id']}  {found['status']}{reason}",
-        f"goal     {found['goal']} ({found['workflow']}), asked for by {found['requested_by']}",
-        f"plan     v{found['plan_version']}, transition {found['seq']}",
-        f"next     {found['next']}",
-    ):
-        terminal.say(terminal.one_line(line))
-    for line in undoing(found["steps"]):
-        terminal.say(terminal.one_line(line))
-    terminal.say("")
-    terminal.table(
-        ("step", "status", "result", "why"),
-        [(step["step"], step["status"], step.get("label"), step.get("reason")) for step in found["steps"]],
-        empty="no plan yet",
-    )
-    if found["approvals"]:
-        terminal.say("")
-        terminal.table(
-            ("approval", "step", "status", "answer", "by"),
-            [(a["approval_id"], a["step_id"], a["status"], a["type"], a["principal"]) for a in found["approvals"]],
-            empty="",
-        )
-    if found["effects"]:
-        terminal.say("")
-        terminal.table(
-            ("effect", "step", "tool", "state", "attempts"),
-            [(e["key"], e["step_id"], e["tool"], e["state"], e["attempts"]) for e in found["effects"]],
-            empty="",
-        )
-    for artifact in found["artifacts"]:
-        made = f"artifact {artifact['name']} v{artifact['version']} {artifact['sha256']}"
-        terminal.say(f"\n{terminal.one_line(made)}")
-
-
-def _print_artifact(found: dict[str, Any], name: str) -> None:
-    left = [artifact for artifact in found["artifacts"] if artifact["name"] == name]
-    if not left:
-        names = ", ".join(artifact["name"] for artifact in found["artifacts"]) or "none"
-        terminal.complain("error", f"run {found['run_id']} has no artifact {name!r}; it has {names}.")
-        raise typer.Exit(Exit.NOT_FOUND)
-    terminal.content(left[-1]["content"])
+    return await desk.books.runs.get(await desk.books.runs.find(prefix, desk.tenant), desk.tenant)

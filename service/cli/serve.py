@@ -7,7 +7,8 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
@@ -17,23 +18,36 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import Desk, Options, acting, named, opened
 from gatepost.service.cli.exits import guarded
-from gatepost.service.cli.measure import MetricsHost, MetricsPort, measured
-from gatepost.state.errors import CallerMistake
+from gatepost.service.cli.measure import MetricsHost, MetricsName, MetricsPort, Scraped, measured, scraped_at
+from gatepost.state.errors import CallerMistake, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from gatepost.service.http.house import House
     from gatepost.service.http.replays import Code
     from gatepost.service.notices.herald import Herald
+    from gatepost.service.worker import Emit
 
 PORT = 8650
 RATE = 100.0
+CONNECTIONS = 200
 LINK_LASTS = timedelta(minutes=15)
-DEV_LASTS = timedelta(hours=12)
+DEV_LASTS = timedelta(minutes=5)
+"""The key of `gatepost dev`, which is renewed meanwhile: so it soon ends with a process that was killed."""
+DEV_RENEWS = timedelta(seconds=20)
 MANY = 5
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Host = Annotated[str, typer.Option(help="The address to listen on. Beyond this machine, put a TLS proxy before it.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")]
+ReplayEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replay-env",
+        metavar="NAME",
+        envvar="GATEPOST_REPLAY_ENV",
+        help="A variable of the environment that workflows read, for replays over HTTP; repeat.",
+    ),
+]
 Concurrency = Annotated[int, typer.Option("--concurrency", "-c", min=1, max=1000, help="Runs at once, for the worker.")]
 
 
@@ -65,8 +79,19 @@ def serve(
             help="A proxy whose X-Forwarded-For says who asks, for the limits; repeat.",
         ),
     ] = None,
+    connections: Annotated[
+        int,
+        typer.Option(
+            "--connections",
+            min=0,
+            envvar="GATEPOST_CONNECTIONS",
+            help="At once from one address, a trusted proxy excepted; 0: no limit.",
+        ),
+    ] = CONNECTIONS,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
+    metrics_name: MetricsName = None,
+    replay_env: ReplayEnv = None,
     with_worker: Annotated[bool, typer.Option("--with-worker", help="Move runs as well, in this process.")] = False,
     concurrency: Concurrency = 4,
 ) -> None:
@@ -76,20 +101,33 @@ def serve(
 
     Example: gatepost serve --port 8650 --public-url https://gatepost.example
     """
-    scraped = None if metrics_port is None else (metrics_host, metrics_port)
+    scraped = scraped_at(metrics_host, metrics_port, metrics_name)
     moving = concurrency if with_worker else None
-    _serving(context, host, port, public_url, moving, scraped=scraped, rate=rate, proxies=_proxies(proxies or ()))
+    _serving(
+        context,
+        host,
+        port,
+        public_url,
+        moving,
+        scraped=scraped,
+        limits=(rate, _proxies(proxies or ()), connections),
+        replay_env=replay_env,
+    )
 
 
 @guarded
-def dev(context: typer.Context, *, port: Port = PORT, concurrency: Concurrency = 4) -> None:
+def dev(
+    context: typer.Context, *, port: Port = PORT, concurrency: Concurrency = 4, replay_env: ReplayEnv = None
+) -> None:
     """Everything at once, for this machine: database, service, worker and pages; prints an address to sign in.
 
-    The link works once and for a quarter of an hour. Ctrl-C leaves everything as it is; start it again to go on.
+    The link works once and for a quarter of an hour. Ctrl-C, or closing the terminal, leaves everything as it is and
+    signs everybody out; start it again to go on.
 
     Example: gatepost dev
     """
-    _serving(context, "127.0.0.1", port, None, concurrency, name=acting(named(context, None)).actor)
+    who = acting(named(context, None)).actor
+    _serving(context, "127.0.0.1", port, None, concurrency, name=who, replay_env=replay_env)
 
 
 def _serving(
@@ -100,11 +138,11 @@ def _serving(
     concurrency: int | None,
     *,
     name: str | None = None,
-    scraped: tuple[str, int] | None = None,
-    rate: float = RATE,
-    proxies: Collection[str] = (),
+    scraped: Scraped | None = None,
+    limits: tuple[float, Collection[str], int] = (RATE, (), CONNECTIONS),
+    replay_env: Iterable[str] | None = None,
 ) -> None:
-    """Serve; in dev, to `name`."""
+    """Serve; in dev, to `name`. `limits` are as of `Limits`."""
     try:
         from gatepost.service.http.guard import Place, hosts_of
         from gatepost.service.http.house import House
@@ -116,6 +154,7 @@ def _serving(
         raise CallerMistake(
             f"{missing.name} is not installed, which the service needs. Install it: pip install 'gatepost[service]'."
         ) from None
+    from gatepost.service.leaving import Log
     from gatepost.service.worker import Terms
 
     public = _address(public_url)
@@ -125,13 +164,14 @@ def _serving(
     where = public or f"http://{_shown(host)}:{listening.getsockname()[1]}"
     with opened(context, max_connections=20) as desk:
         _knows_something(desk)
-        place, limits = Place(hosts_of(host, public), public), Limits(rate, proxies)
-        house = House(desk.graph, place, code=_code(context), link_keys=read_keys(os.environ), limits=limits)
+        place, code = Place(hosts_of(host, public), public), _code(context, replay_env)
+        house = House(desk.graph, place, code=code, link_keys=read_keys(os.environ), limits=Limits(*limits))
+        log = Log()
         manner = Manner(
             worker=Terms(concurrency=concurrency, grace=timedelta(seconds=10)) if concurrency else None,
-            say=terminal.log_line,
+            log=log,
             ready=_ready_for(house, where, name, desk.typed("key", "create", "NAME", "--scope", "read")),
-            herald=_herald(house, context.obj, where) if concurrency else None,
+            herald=_herald(house, context.obj, where, log.line) if concurrency else None,
         )
         if host not in LOOPBACK and public is None:
             terminal.note(
@@ -142,20 +182,30 @@ def _serving(
     terminal.hint("Everything is left as it is; unfinished runs go on with the next worker.")
 
 
-def _herald(house: House, options: Options, where: str) -> Herald | None:
+def _herald(house: House, options: Options, where: str, say: Emit) -> Herald | None:
     """Who sends notices, with links to this service."""
     from gatepost.service.notices.herald import Herald
 
-    return Herald.hired(house.saver.pools, options.notices, say=terminal.log_line, base=where)
+    return Herald.hired(house.saver.pools, options.notices, say=say, base=where)
 
 
 async def _until_stopped(house: House, serving: Awaitable[None], name: str | None) -> None:
+    renewing = asyncio.create_task(_renewing(house))
     try:
         await serving
     finally:
+        renewing.cancel()
         for key_id in {key for key, _ in house.once.values()} | house.lent:
             await house.keys.revoke(key_id, "local", by=name or "gatepost")
         await house.saver.pools.close()
+
+
+async def _renewing(house: House, *, every: timedelta = DEV_RENEWS) -> None:
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        for key_id in house.lent:
+            with suppress(DatabaseUnavailable):  # the next time, then
+                await house.keys.renew(key_id, lasts=DEV_LASTS)
 
 
 def _ready_for(house: House, where: str, name: str | None, make_key: str) -> Callable[[], Awaitable[None]]:
@@ -182,11 +232,11 @@ def _ready_for(house: House, where: str, name: str | None, make_key: str) -> Cal
     return ready
 
 
-def _code(context: typer.Context) -> Code:
+def _code(context: typer.Context, reads: Iterable[str] | None) -> Code:
     from gatepost.service.http.replays import Code
 
     options: Options = context.obj
-    return Code(options.workflows, options.policy, options.policies)
+    return Code(options.workflows, options.policy, options.policies, tuple(reads or ()))
 
 
 def _knows_something(desk: Desk) -> None:

@@ -7,17 +7,17 @@ from typing import Any
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import Desk, Json, RunId, acting, opened
+from gatepost.service.cli.desk import LOCAL, Desk, Json, RunId, Tenant, opened
 from gatepost.service.cli.exits import guarded
 
 
 @guarded
-def show(context: typer.Context, run_id: RunId, *, as_json: Json = False) -> None:
+def show(context: typer.Context, run_id: RunId, *, tenant: Tenant = LOCAL, as_json: Json = False) -> None:
     """Who moves a run next, and the command that helps: an owner, a worker, a timer, a person, or nobody.
 
     Example: gatepost run why run_4f
     """
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         found = desk.run(report(desk, run_id))
     if as_json:
         terminal.as_json(found)
@@ -31,7 +31,7 @@ async def report(desk: Desk, prefix: str) -> dict[str, Any]:
     from gatepost.checkpointing.movers import Movers
     from gatepost.service.why import why
 
-    books, tenant = desk.books, acting(None).tenant
+    books, tenant = desk.books, desk.tenant
     run_id = await books.runs.find(prefix, tenant)
     row = await Movers(books.pools, books.runs).why(run_id, tenant)
     said = why(row)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatepost.service import terminal
 from gatepost.service.cli.desk import Desk, Options
 from gatepost.service.cli.exits import Exit, guarded
-from gatepost.service.cli.measure import MetricsHost, MetricsPort, measured
+from gatepost.service.cli.measure import MetricsHost, MetricsName, MetricsPort, Scraped, measured, scraped_at
 from gatepost.service.cli.values import read_duration
 from gatepost.state.errors import CallerMistake
 
@@ -40,6 +37,7 @@ def work(
     ] = "10s",
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
+    metrics_name: MetricsName = None,
     patience: Annotated[
         int,
         typer.Option(min=1, help="Attempts in a row that may die or fail at one transition before a run is parked."),
@@ -50,8 +48,9 @@ def work(
     Start as many as you like, on as many machines: each run is moved by one of them at a time. A worker moves the
     runs of the workflows that it knows (`gatepost workflow list`), the highest --priority first.
 
-    SIGTERM or Ctrl-C: it takes nothing more, lets its runs reach their next superstep, hands them over and leaves
-    with 0. A second one: at once, with 130; what was under way is found out by whoever moves the run next.
+    SIGTERM, Ctrl-C or a closed terminal: it takes nothing more, lets its runs reach their next superstep, hands them
+    over and leaves with 0. A second one: at once, with 130; what was under way is found out by whoever moves the run
+    next.
 
     Example: gatepost run start --detach --goal "vendor onboarding review" && gatepost worker --until-idle
     """
@@ -69,14 +68,15 @@ def work(
         options.database, lease=held, max_connections=concurrency + SPARE_CONNECTIONS
     ) as checkpointer:
         checkpointer.runs.patience = patience
-        scraped = None if metrics_port is None else (metrics_host, metrics_port)
+        scraped = scraped_at(metrics_host, metrics_port, metrics_name)
         cut = asyncio.run(_work(checkpointer, options, terms, scraped))
     if cut:
         raise typer.Exit(Exit.INTERRUPTED)
 
 
-async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scraped: tuple[str, int] | None) -> bool:
+async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scraped: Scraped | None) -> bool:
     """Work; whether it was told to leave at once."""
+    from gatepost.service.leaving import Log, when_told
     from gatepost.service.notices.herald import Herald
     from gatepost.service.worker import Worker
 
@@ -86,24 +86,13 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scra
         raise CallerMistake(
             "no workflow is known here, so there is nothing to move. Name one: --workflows MODULE:ATTRIBUTE."
         )
-    log = _Log()
+    log = Log()
     herald = Herald.hired(checkpointer.pools, options.notices, say=log.line, sweep=terms.sweep)
     worker = Worker(graph, terms=terms, say=log.line, herald=herald)
     log.broken = worker.drain
-    told: list[signal.Signals] = []
-
-    def leave(given: signal.Signals) -> None:
-        told.append(given)
-        if len(told) > 1:
-            worker.cut()
-        else:
-            worker.drain(given.name)
-
     # The pool warns of each connection that it finds cut; what that means for a run, the worker says itself.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    loop = asyncio.get_running_loop()
-    for given in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(given, leave, given)
+    when_told(worker.drain, worker.cut)
     log.line(
         f"[worker] {worker.name} moves {known}, {terms.concurrency} at once{', and sends notices' if herald else ''}"
     )
@@ -111,26 +100,4 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scra
         await measured(graph, worker.work, scraped, slots=terms.concurrency)
     finally:
         await checkpointer.pools.close()
-    return len(told) > 1
-
-
-class _Log:
-    """The worker's lines; when nobody reads them any more, it leaves in order."""
-
-    def __init__(self) -> None:
-        self.broken: Callable[[str], None] = _nobody
-        self._open = True
-
-    def line(self, text: str) -> None:
-        """Write a line."""
-        if not self._open:
-            return
-        try:
-            terminal.log_line(text)
-        except BrokenPipeError:
-            self._open = False
-            self.broken("nobody reads its log any more")
-
-
-def _nobody(_: str) -> None:
-    """There is no worker yet."""
+    return worker.was_cut

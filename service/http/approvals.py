@@ -33,23 +33,21 @@ async def look_through(
     after: Text = None,
     limit: Limit = shape.PAGE,
 ) -> dict[str, Any]:
-    """What the tenant's runs ask, oldest first."""
-    rows = await house.overview.approvals(
+    """What the tenant's runs ask, oldest first. A page is full with a megabyte, too."""
+    rows, more = await house.overview.approvals(
         caller.tenant,
         status=status,
         run_id=run,
         workflow=workflow,
         after=shape.place_of(after, datetime, str),
-        limit=limit + 1,
+        limit=limit,
     )
-    return {"approvals": [shape.approval_plain(row) for row in rows[:limit]], "next": next_approvals(rows, limit)}
+    return {"approvals": [shape.approval_plain(row) for row in rows], "next": next_approvals(rows) if more else None}
 
 
-def next_approvals(rows: list[dict[str, Any]], limit: int) -> str | None:
-    """Where the next page of approvals begins, if there is one; `rows` has one more than the page."""
-    if len(rows) <= limit:
-        return None
-    return shape.place_after(rows[limit - 1]["opened_at"], rows[limit - 1]["approval_id"])
+def next_approvals(rows: list[dict[str, Any]]) -> str:
+    """Where the page of approvals after these begins."""
+    return shape.place_after(rows[-1]["opened_at"], rows[-1]["approval_id"])
 
 
 @router.get("/approvals/{approval}", response_model=shape.ApprovalInFull)

@@ -6,16 +6,19 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import Field
 
 from gatepost.service.http import shape
 from gatepost.service.http.caller import InHouse, Reader
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.reading import artifact_plain, run_of
+from gatepost.service.http.runs import Limit
 
 router = APIRouter(tags=["artifacts"])
 HARMLESS = frozenset({"application/json", "text/plain", "text/markdown", "text/csv"})
 """Types that are sent as what they are: no browser runs anything in them. Any other one is only bytes."""
 BYTES = "application/octet-stream"
+After = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
 class Artifact(shape.Shown):
@@ -33,13 +36,18 @@ class ArtifactList(shape.Shown):
     """What a run has made."""
 
     artifacts: list[Artifact]
+    next: int | None = Field(description="Pass it as `after` for the next page; null: there is none.")
 
 
 @router.get("/runs/{run_id}/artifacts", response_model=ArtifactList)
-async def listed(run_id: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+async def listed(
+    run_id: str, house: InHouse, caller: Reader, after: After = 0, limit: Limit = shape.LARGEST_PAGE
+) -> dict[str, Any]:
     """What a run has made, every version, oldest first."""
     await run_of(house, run_id, caller.tenant)
-    return {"artifacts": [artifact_plain(row) for row in await house.saver.history.artifact_list(run_id)]}
+    rows = await house.saver.history.artifact_list(run_id, after=after, limit=limit + 1)
+    page = [artifact_plain(row) for row in rows[:limit]]
+    return {"artifacts": page, "next": after + limit if len(rows) > limit else None}
 
 
 @router.get(

@@ -111,10 +111,9 @@ async def still(caller: Caller, house: House) -> bool:
 
 
 async def session_for(key: Key, house: House, *, nonce: str, now: datetime) -> str:
-    """The cookie of a session that rests on a key, and ends with it."""
+    """The cookie of a session that rests on a key, and (by `of_session`) ends with it; a key may be renewed."""
     secret = (await house.secrets())[0]
-    until = min(key.expires_at, now + SESSION)
-    return seal.sealed("session", {"key": key.key_id, "nonce": nonce}, until=until, secret=secret)
+    return seal.sealed("session", {"key": key.key_id, "nonce": nonce}, until=now + SESSION, secret=secret)
 
 
 def unknown() -> Refused:

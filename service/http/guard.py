@@ -102,7 +102,7 @@ class Guard:
     def _problem(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if _name(host) not in self._place.hosts:
+        if name_in(host) not in self._place.hosts:
             detail = f"The service does not answer to {host!r}."
             return Problem(421, "host", "Wrong host", detail, "Start it with --public-url to name its address.")
         if scope["method"] in UNSAFE and _foreign(headers, self._place.origin(scope, host)):
@@ -129,13 +129,16 @@ class _Call:
         self._send = send
         self._read = 0
         self._whole = False
+        self._due: float | None = None
 
     async def receive(self) -> Message:
         """The next part of the body."""
         if self._whole:  # what comes now is the end of the connection, and may take its time
             return await self._receive()
+        if self._due is None:
+            self._due = asyncio.get_running_loop().time() + BODY_SECONDS
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout_at(self._due):
                 message = await self._receive()
         except TimeoutError:
             self.refused = TOO_SLOW
@@ -173,8 +176,8 @@ def _foreign(headers: Headers, own: str) -> bool:
     return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
 
 
-def _name(host: str) -> str:
-    """A host without its port."""
+def name_in(host: str) -> str:
+    """A host, as a request names it, without its port."""
     name, _, port = host.rpartition(":")
     return (name if name and port.isdecimal() else host).lower()
 
@@ -183,5 +186,5 @@ def hosts_of(bind: str, public: str | None) -> frozenset[str]:
     """The names under which a service answers that is bound to this address."""
     named: set[Any] = {"localhost", "127.0.0.1", "[::1]", f"[{bind}]".lower() if ":" in bind else bind.lower()}
     if public:
-        named.add(_name(public.partition("://")[2].partition("/")[0]))
+        named.add(name_in(public.partition("://")[2].partition("/")[0]))
     return frozenset(named - {"0.0.0.0", "[::]", ""})  # noqa: S104 (left out)

@@ -82,11 +82,13 @@ class Limits:
     Args:
         rate: requests a second for each key; 0: nothing is limited.
         proxies: addresses whose `X-Forwarded-For` is believed.
+        connections: that one address has at once, a proxy that is believed excepted; 0: nothing is limited.
         clock: monotonic, in seconds.
     """
 
     rate: float = 0.0
     proxies: Collection[str] = ()
+    connections: int = 0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     def __post_init__(self) -> None:
@@ -138,11 +140,16 @@ class Limits:
         if found in self.proxies:
             named = [part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
             found = next((part for part in reversed(named) if part and part not in self.proxies), found)
-        try:
-            address = _address_in(found)
-        except ValueError:
-            return found[:64]
-        return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else str(address)
+        return network_of(found)
+
+
+def network_of(text: str) -> str:
+    """Whom an address counts as: of IPv6 the network, which one subscriber has for himself."""
+    try:
+        address = _address_in(text)
+    except ValueError:
+        return text[:64]
+    return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else str(address)
 
 
 def _address_in(text: str) -> IPv4Address | IPv6Address:

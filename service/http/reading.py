@@ -15,6 +15,8 @@ from gatepost.service.why import Why, why
 from gatepost.state.errors import InvalidValue, UnknownApproval, UnknownRun
 from gatepost.state.ids import run_id_of
 
+ARTIFACTS = 200
+"""Of a run in full; the list of artifacts has pages."""
 _APPROVAL_LENGTH = 120
 
 
@@ -54,8 +56,7 @@ async def in_full(house: House, run_id: str, context: RunContext) -> dict[str, A
     row = await run_of(house, run_id, context.tenant)
     moved = await why_of(house, run_id, context.tenant)
     steps = await house.overview.steps(run_id)
-    opened = await house.overview.approvals(context.tenant, run_id=run_id)
-    made = await house.saver.history.artifact_list(run_id)
+    made = await house.saver.history.artifact_list(run_id, limit=ARTIFACTS)
     return {
         **run_plain({**row, "mover": None if row["finished_at"] else moved.kind}),
         "why": moved.sentence,
@@ -64,7 +65,7 @@ async def in_full(house: House, run_id: str, context: RunContext) -> dict[str, A
             {"step": step["step_id"], **{name: step[name] or "" for name in ("status", "tool", "label", "reason")}}
             for step in steps
         ],
-        "approvals": [asked["approval_id"] for asked in opened],
+        "approvals": await house.overview.questions(run_id),
         "artifacts": [artifact_plain(artifact) for artifact in made],
     }
 

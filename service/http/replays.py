@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ LONGEST = 3_000
 LARGEST = 32 * 1024 * 1024
 """Bytes of its states, each of which holds the input: the record is in the memory of the service for a while."""
 AT_ONCE = 2
+_NEEDED = ("PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TZDIR", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_NEEDED_AS = ("LC_", "PYTHON", "SSL_CERT_")
+"""What the process of a replay is told of the environment; the rest of it holds secrets of the service."""
 _REPLAYER = ("-P", "-m", "gatepost.service.replayer")
 
 
@@ -40,6 +44,13 @@ class Code:
     workflows: tuple[str, ...] = ()
     policy: Path | None = None
     policies: Path | None = None
+    reads: tuple[str, ...] = ()
+    """Names of the environment that the workflows read."""
+
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """What of the environment is theirs."""
+        named = {*_NEEDED, *self.reads}
+        return {name: value for name, value in environ.items() if name in named or name.startswith(_NEEDED_AS)}
 
 
 class Replays:
@@ -103,7 +114,12 @@ class Replays:
 
     async def _executed(self, run_id: str, said: bytes) -> bytes:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *_REPLAYER, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+            sys.executable,
+            *_REPLAYER,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=self._code.environment(os.environ),
         )
         try:
             async with asyncio.timeout(self._seconds):

@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 
 from gatepost.service.http.app import guarded
-from gatepost.service.http.connection import Connection
+from gatepost.service.http.connection import Connection, Places
 from gatepost.service.http.house import House
+from gatepost.service.leaving import Log, when_told
 from gatepost.service.notices.herald import Herald
-from gatepost.service.worker import Emit, Terms, Worker
+from gatepost.service.worker import Terms, Worker
 from gatepost.state.errors import CallerMistake
 
 BACKLOG = 256
@@ -37,8 +39,8 @@ class Manner:
 
     worker: Terms | None
     """How the worker beside it works; None: there is none."""
-    say: Emit
-    """Takes each line of the worker's log."""
+    log: Log
+    """Takes each line of the worker."""
     ready: Callable[[], Awaitable[None]]
     """Called when it serves."""
     herald: Herald | None = None
@@ -70,30 +72,31 @@ def bound(host: str, port: int, *, option: str = "--port") -> socket.socket:
 
 
 async def serve(house: House, listening: socket.socket, manner: Manner) -> None:
-    """Serve until SIGTERM or SIGINT; a second one leaves at once."""
+    """Serve until somebody tells it to leave; a second time, it leaves at once."""
     server = _Server(_config(house), manner.ready)
-    worker = Worker(house.graph, terms=manner.worker, say=manner.say, herald=manner.herald) if manner.worker else None
+    say = manner.log.line
+    worker = Worker(house.graph, terms=manner.worker, say=say, herald=manner.herald) if manner.worker else None
     # The pool warns of each connection that it finds cut; who asked is told what that means.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
-    def leave() -> None:
-        if server.should_exit:
-            server.force_exit = True
-            if worker:
-                worker.cut()
+    def leave(why: str) -> None:
         server.should_exit = True
         house.waker.stop()
         if worker:
-            worker.drain("the service leaves")
+            worker.drain(why)
 
-    loop = asyncio.get_running_loop()
-    for given in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(given, leave)
+    def at_once() -> None:
+        server.force_exit = True
+        if worker:
+            worker.cut()
+
+    manner.log.broken = leave
+    when_told(leave, at_once)
     async with asyncio.TaskGroup() as both:
         if worker:
             both.create_task(worker.work())
         await server.serve(sockets=[listening])
-        leave()
+        leave("the service leaves")
 
 
 class _Server(uvicorn.Server):
@@ -118,7 +121,7 @@ class _Server(uvicorn.Server):
 def _config(house: House) -> uvicorn.Config:
     return uvicorn.Config(
         guarded(house),
-        http=Connection,
+        http=cast("Any", partial(Connection, places=Places(house.limits.connections, house.limits.proxies))),
         ws="none",
         access_log=False,
         log_config=None,

@@ -84,9 +84,9 @@ class RunInFull(Run):
 
     why: str = Field(description="Who moves it next, in a sentence.")
     input: dict[str, JsonValue]
-    steps: list[dict[str, JsonValue]]
-    approvals: list[str]
-    artifacts: list[dict[str, JsonValue]]
+    steps: list[dict[str, JsonValue]] = Field(description="The 500 that moved last.")
+    approvals: list[str] = Field(description="The ids of what it asks now, 50 at most.")
+    artifacts: list[dict[str, JsonValue]] = Field(description="The first 200; `…/artifacts` has them all.")
 
 
 class RunPage(Shown):
@@ -151,8 +151,8 @@ class Commented(Shown):
 class ApprovalPage(Shown):
     """A page of approvals, oldest first."""
 
-    approvals: list[Approval]
-    next: str | None
+    approvals: list[Approval] = Field(description="As many as were asked for, or fewer with a megabyte together.")
+    next: str | None = Field(description="Pass it as `after` for the next page; null: there is none.")
 
 
 class HistoryPage(Shown):

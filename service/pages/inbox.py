@@ -105,16 +105,16 @@ async def _listed(
     house: House, visitor: Caller, workflow: str, status: str, after: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     known = status if status in set(ApprovalStatus) else "open"
-    rows = await house.overview.approvals(
+    rows, more = await house.overview.approvals(
         visitor.tenant,
         status=known,
         workflow=workflow or None,
         after=shape.place_of(after or None, datetime, str),
-        limit=PAGE + 1,
+        limit=PAGE,
     )
     workflows = sorted(house.graph.equipment.catalog.workflows)
-    following = next_approvals(rows, PAGE)
-    return rows[:PAGE], {"workflow": workflow, "status": known, "workflows": workflows, "next": following}
+    following = next_approvals(rows) if more else None
+    return rows, {"workflow": workflow, "status": known, "workflows": workflows, "next": following}
 
 
 async def _page(

@@ -68,8 +68,8 @@ async def _page(
     results: list[dict[str, Any]] | None = None,
     given: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
-    rows = await house.overview.approvals(visitor.tenant, workflow=workflow, tool=tool, limit=MOST + 1)
-    asked = [(row, request_in(row)) for row in rows[:MOST]]
+    rows, more = await house.overview.approvals(visitor.tenant, workflow=workflow, tool=tool, limit=MOST)
+    asked = [(row, request_in(row)) for row in rows]
     shown = [(row, one) for row, one in asked if one.kind == "action" and one.purpose == "run"]
     names = list(dict.fromkeys(name for _, one in shown for name in one.args))
     return await page(
@@ -82,7 +82,7 @@ async def _page(
         shown=shown,
         columns=names[:COLUMNS],
         more_columns=names[COLUMNS:],
-        more=len(rows) > MOST,
+        more=more,
         refused=refused,
         results=results or [],
         given=given or {},

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from tests.acceptance import parked
 from tests.acceptance.processes import HERE
-from tests.acceptance.shell import Said, Shell
+from tests.acceptance.shell import Shell
+from typer.testing import CliRunner
 
 from gatepost import RunContext
+from gatepost.service.cli.app import app
 from gatepost.testing import Database
 
 MODULE = ("--workflows", "parked:WORKFLOWS")
@@ -48,14 +50,64 @@ def test_people_of_another_tenant(shell: Shell) -> None:
     assert shell.bare("role", "list", "--tenant", "").code == 2
 
 
-@pytest.mark.parametrize("more", [("export",), ("run", "recover", "--mode", "abandon", "--yes", "--reason", "x")])
-def test_a_run_of_another_tenant_is_as_unknown_as_any(shell: Shell, more: tuple[str, ...]) -> None:
-    def asked(run: str, *tenant: str) -> Said:
-        return shell.bare(*MODULE, *more, run, *tenant)
+OF_A_RUN = (
+    ("export", "ID"),
+    ("run", "recover", "ID", "--mode", "abandon", "--yes", "--reason", "x"),
+    ("run", "show", "ID"),
+    ("run", "why", "ID"),
+    ("run", "hold", "ID"),
+    ("run", "release", "ID"),
+    ("run", "cancel", "ID"),
+    ("run", "resume", "ID"),
+    ("step", "retry", "ID", "book", "--reason", "x"),
+    ("step", "skip", "ID", "book", "--reason", "x"),
+    ("history", "ID"),
+    ("replay", "ID"),
+    ("fork", "ID", "--at", "1"),
+    ("effect", "list", "--run", "ID"),
+)
+OF_AN_APPROVAL = (
+    ("approval", "show", "ID"),
+    ("approval", "approve", "ID"),
+    ("approval", "reject", "ID"),
+    ("approval", "edit", "ID", "--set", "customer=x"),
+    ("approval", "respond", "ID", "x"),
+    ("approval", "comment", "ID", "x"),
+    ("approval", "link", "ID", "--for", "bob"),
+)
 
-    for foreign in (asked("acme-run"), asked("acme-run", "--tenant", "globex"), asked("acm")):
-        said = foreign.err.replace("acme-run", "X").replace("acm", "X")
-        assert (foreign.code, said) == (6, asked("nothing").err.replace("nothing", "X"))
+
+def test_what_is_another_tenants_is_as_unknown_as_any(shell: Shell) -> None:
+    """In this process: what is looked for is not found, and nothing after that is reached."""
+
+    def said(command: tuple[str, ...], named: str, *tenant: str) -> tuple[int, str]:
+        words = [named if word == "ID" else word for word in command]
+        found = CliRunner().invoke(app, [*words, *tenant], env={**shell.environment, "GATEPOST_LINK_KEYS": "k" * 40})
+        return found.exit_code, found.output.replace(named, "X")
+
+    asked = shell.question("acme-run")
+    for commands, theirs, unknown in ((OF_A_RUN, "acme-run", "nothing"), (OF_AN_APPROVAL, asked, "apr_none")):
+        for command in commands:
+            nobodys = said(command, unknown)
+            assert nobodys[0] == 6, (command, nobodys)
+            asked_otherwise = ((theirs,), (theirs, "--tenant", "globex"), (theirs[:5],))
+            for foreign in (said(command, *words) for words in asked_otherwise):
+                assert foreign == nobodys, command
+    assert shell.rows("SELECT status::text FROM gatepost.approval") == [{"status": "open"}]
+
+
+def test_a_run_is_started_followed_and_answered_for_another_tenant(shell: Shell) -> None:
+    started = shell.bare(*MODULE, "run", "start", "--goal", "sale", "--id", "new", "--as", "olga", *ACME)
+    assert started.code == 3
+    (command,) = [line for line in started.err.splitlines() if " approval approve " in line]
+    assert " --tenant acme" in command
+    assert [row["run_id"] for row in json.loads(shell.bare("run", "list", "--json", *ACME).out)] == ["new", "acme-run"]
+    assert "--tenant acme" in shell.bare("run", "why", "new", *ACME).out
+    asked = shell.question("new")
+    answered = shell.bare(*MODULE, "approval", "approve", asked, "--as", "alice", *ACME)
+    assert (answered.code, answered.lines[0]) == (0, "[resume] approval_received"), answered
+    (row,) = shell.rows("SELECT tenant, status::text, requested_by FROM gatepost.run WHERE run_id = 'new'")
+    assert row == {"tenant": "acme", "status": "succeeded", "requested_by": "olga"}
 
 
 def test_exported_and_recovered_for_another_tenant(shell: Shell) -> None:

@@ -102,6 +102,8 @@ def _ticket(ending: Ending) -> Conclusion:
     made = {"ticket.json": ("application/json", "{}"), "ticket.html": ("text/html", "<script>alert(1)</script>")}
     if ending.input.get("dated"):
         return Conclusion({"day": datetime.now().astimezone().isoformat()})  # what no workflow should do
+    if ending.input.get("nosy"):
+        return Conclusion({"secrets": " ".join(name for name in os.environ if name.startswith("GATEPOST_"))})
     if Path(os.environ[BOOK]).with_name("endless").exists():
         while True:
             pass

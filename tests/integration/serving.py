@@ -110,6 +110,7 @@ def service(database: str, hall: Checkpointer, folder: Path, *options: str, **en
             **os.environ,
             "GATEPOST_DATABASE_URL": database,
             "COUNTER_BOOK": str(book),
+            "GATEPOST_REPLAY_ENV": "COUNTER_BOOK",
             **environ,
         },
         stdout=subprocess.PIPE,

@@ -100,6 +100,28 @@ def test_no_page_is_longer_than_there_are(served: Served, run: str, path: str) -
     assert (refused.status_code, refused.json()["type"]) == (422, "/problems/invalid-request")
 
 
+def test_a_page_of_approvals_is_full_with_a_megabyte_and_the_next_goes_on(served: Served) -> None:
+    gus = served.person("gus", tenant="wordy")
+    runs = [gus.start(customer="ada", note=200_000 * "x") for _ in range(7)]
+    asked = [gus.asked(run)["id"] for run in runs]
+    pages = [gus.http.get("/v1/approvals")]
+    while after := pages[-1].json()["next"]:
+        pages.append(gus.http.get("/v1/approvals", params={"after": after}))
+    assert [len(page.content) // 1_000_000 for page in pages] == [1, 0]
+    assert sorted(one["id"] for page in pages for one in page.json()["approvals"]) == sorted(asked)
+    assert gus.get(f"/v1/runs/{runs[0]}")["approvals"] == asked[:1]
+
+
+def test_artifacts_are_listed_by_pages(served: Served) -> None:
+    hal = served.person("hal")
+    run = hal.start("weigh", customer="ada")
+    hal.wait(run, "succeeded")
+    whole, first = (hal.get(f"/v1/runs/{run}/artifacts{query}") for query in ("", "?limit=1"))
+    second = hal.get(f"/v1/runs/{run}/artifacts?limit=1&after={first['next']}")
+    assert (whole["next"], second["next"], len(whole["artifacts"])) == (None, None, 2)
+    assert [*first["artifacts"], *second["artifacts"]] == whole["artifacts"]
+
+
 def test_nothing_large_gets_into_one_request(served: Served, run: str) -> None:
     emil = served.person("emil")
     items = [{"approval": f"apr_{number}", "digest": "0" * 64} for number in range(51)]
@@ -136,10 +158,16 @@ def test_an_answer_that_does_not_begin_and_a_body_that_does_not_end_are_given_up
         yield b"{"
         await asyncio.Event().wait()
 
+    async def dripping() -> Any:
+        while True:
+            yield b"{"
+            await asyncio.sleep(0.01)
+
     patience(answer=0.05, body=30)
     assert asyncio.run(ask(slow, b"{}")).status_code == 503
     patience(answer=30, body=0.05)
     assert asyncio.run(ask(reading, endless())).status_code == 408
+    assert asyncio.run(ask(reading, dripping())).status_code == 408
 
 
 def test_signing_out_ends_every_copy_of_the_cookie(served: Served) -> None:

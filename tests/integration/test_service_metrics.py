@@ -38,18 +38,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(town: Database, town_hall: Checkpointer, folder: Path) -> Iterator[Served]:
     """A service that is scraped."""
-    with service(town.url, town_hall, folder, "--metrics-port", "0") as found:
+    with service(town.url, town_hall, folder, "--metrics-port", "0", "--metrics-name", "Scraped.example") as found:
         yield found
 
 
 def scraped(folder: Path) -> str:
     """What a scraper gets."""
+    answer = httpx.get(place(folder))
+    assert answer.status_code == 200
+    return answer.text
+
+
+def place(folder: Path) -> str:
+    """Where a scraper finds it."""
     wait_until(lambda: "metrics at" in (folder / "log").read_text())
     found = re.search(r"metrics at (\S+)", (folder / "log").read_text())
     assert found is not None
-    answer = httpx.get(found[1])
-    assert answer.status_code == 200
-    return answer.text
+    return found[1]
 
 
 def values(text: str) -> dict[tuple[str, ...], float]:
@@ -122,6 +127,23 @@ def test_a_run_is_counted_and_nobody_is_named(served: Served, folder: Path) -> N
     ):
         assert secret not in text
     assert httpx.get(f"{served.url}/metrics").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:80", 421),
+        ("", 421),
+        ("scraped.example", 200),
+        ("[fd00::1]", 200),
+    ],
+)
+def test_another_name_for_the_port_of_the_metrics_is_not_answered(
+    served: Served, folder: Path, host: str, status: int
+) -> None:
+    assert served.url
+    assert httpx.get(place(folder), headers={"Host": host}).status_code == status
 
 
 def test_a_database_that_does_not_answer_in_time_is_told_as_such(town: Database, town_hall: Checkpointer) -> None:

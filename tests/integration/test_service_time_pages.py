@@ -124,6 +124,14 @@ def test_a_replay_that_cannot_be_made_says_so(desk: httpx.Client, alice: Person,
     assert evil.status_code == 403
 
 
+def test_the_process_of_a_replay_has_no_secret_of_the_service(alice: Person) -> None:
+    run = alice.start("weigh", customer="ada", nosy=True)
+    alice.wait(run, "succeeded")
+    said = alice.http.post(f"/v1/runs/{run}/replay", json={}).json()
+    (found,) = [one for one in said["divergence"]["differences"] if "GATEPOST_DATABASE_URL" in str(one)]
+    assert "GATEPOST_" not in str(found["replayed"])
+
+
 # fork and compare
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.acceptance.processes import wait_until
@@ -14,7 +15,9 @@ from tests.integration.serving import HERE, service
 
 from gatepost import Checkpointer, build_graph
 from gatepost.service import telemetry
+from gatepost.service.tracing import Tracing
 from gatepost.state.errors import CallerMistake
+from gatepost.state.watch import Act
 from gatepost.testing import Database
 
 NOBODY = "http://127.0.0.1:9"
@@ -107,18 +110,37 @@ def test_a_run_is_one_trace_though_its_worker_is_killed(
 def test_a_run_that_is_started_over_http_belongs_to_the_callers_trace(
     town: Database, town_hall: Checkpointer, tmp_path: Path
 ) -> None:
-    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    trace, other, parent = "0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     with collecting() as collector:
         endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
         with service(town.url, town_hall, tmp_path, **endpoint) as served:
             alice = served.person("alice")
-            for words in (f"00-{trace}-{parent}-01", "nonsense", ""):
+            for words in (f"00-{other}-{parent}-00", f"00-{trace}-{parent}-01", "nonsense", ""):
                 alice.http.headers["traceparent"] = words
                 alice.asked(alice.start(customer="ada", note=""))
+    assert other not in {span.trace_id.hex() for span in collector.spans}  # whoever sent it records nothing
     starts = collector.named("start sell")
     assert [span.trace_id.hex() == trace for span in starts] == [True, False, False]
     assert starts[0].parent_span_id.hex() == parent
     assert [span.trace_id for span in collector.named("invoke_workflow sell")] == [span.trace_id for span in starts]
+
+
+@pytest.mark.parametrize(("sampler", "recorded"), [("always_on", 2), ("always_off", 0)])
+def test_a_run_that_was_started_where_nobody_traced_is_sampled_as_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, sampler: str, recorded: int
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", NOBODY)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", f"parentbased_{sampler}")
+    tracing = Tracing()
+    run = SimpleNamespace(
+        run_id="r1", created_at="then", traceparent=None, workflow="w", tenant="t", parent_run_id=None
+    )
+    hold = Act("run", run, "w", {"epoch": 1})
+    step = Act("step", run, "s", {"effect": "read"}, parent=hold)
+    for act in (hold, step):
+        tracing.begins(act)
+    assert sum(act.kept[id(tracing)][0].is_recording() for act in (hold, step)) == recorded
+    tracing.leave()
 
 
 def test_arguments_and_results_are_told_where_they_are_asked_for(town: Database, tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ WHERE run_id = %(run_id)s AND (%(seq)s::bigint IS NULL OR seq <= %(seq)s)
 ORDER BY seq, name, version;
 
 -- name: artifact_list
--- The artifacts of a run without what is in them.
+-- A page of the artifacts of a run without what is in them. There are only ever more of them, at the end.
 SELECT name, version, seq, step_id, media_type, octet_length(content) AS bytes, sha256, parents, at
 FROM gatepost.artifact WHERE run_id = %(run_id)s
-ORDER BY seq, name, version;
+ORDER BY seq, name, version LIMIT %(limit)s OFFSET %(after)s;
 
 -- name: artifact
 -- One of them: a version, or the newest.

@@ -51,6 +51,12 @@ UPDATE gatepost.api_key SET
 WHERE key_id = %(key_id)s AND tenant = %(tenant)s
 RETURNING revoked_at, revoked_by;
 
+-- name: renew
+-- A key that is not revoked lasts so long from now.
+UPDATE gatepost.api_key SET expires_at = greatest(expires_at, gatepost.now() + %(lasts)s::interval)
+WHERE key_id = %(key_id)s AND revoked_at IS NULL
+RETURNING expires_at;
+
 -- name: signing_keys
 -- What is signed with, newest first.
 SELECT number, secret FROM gatepost.signing_key ORDER BY number DESC LIMIT 4;

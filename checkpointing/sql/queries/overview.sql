@@ -22,20 +22,35 @@ ORDER BY rank, created_at DESC, run_id
 LIMIT %(limit)s;
 
 -- name: approvals
--- A page of approvals, oldest first, after a place in that order.
-SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.impact, a.judged, a.digest, a.opened_at, a.level, a.decide_by, a.act_by, a.closed_at,
-       r.goal, r.workflow, r.requested_by, r.fork_effects, gatepost.now() AS now,
-       d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.on_behalf_of, d.at AS decided_at
-FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
-WHERE r.tenant = %(tenant)s
-  AND (%(status)s::text IS NULL OR a.status::text = %(status)s)
-  AND (%(run_id)s::text IS NULL OR a.run_id = %(run_id)s)
-  AND (%(workflow)s::text IS NULL OR r.workflow = %(workflow)s)
-  AND (%(tool)s::text IS NULL OR a.request ->> 'tool' = %(tool)s)
-  AND (%(opened_at)s::timestamptz IS NULL
-       OR (a.opened_at, a.approval_id) > (%(opened_at)s::timestamptz, %(after)s::text))
-ORDER BY a.opened_at, a.approval_id
-LIMIT %(limit)s;
+-- A page of approvals, oldest first, after a place in that order: so many, and as few as have so many bytes together,
+-- but the first one whatever it has. `found` tells whether there are more.
+SELECT * FROM (
+    SELECT *, count(*) OVER () AS found, row_number() OVER place AS number, sum(bytes) OVER place AS through FROM (
+        SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.impact, a.judged, a.digest, a.opened_at, a.level,
+               a.decide_by, a.act_by, a.closed_at,
+               r.goal, r.workflow, r.requested_by, r.fork_effects, gatepost.now() AS now,
+               d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.on_behalf_of, d.at AS decided_at,
+               octet_length(a.request::text) + coalesce(octet_length(a.impact::text), 0)
+               + coalesce(octet_length(d.args::text), 0) AS bytes
+        FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)
+        WHERE r.tenant = %(tenant)s
+          AND (%(status)s::text IS NULL OR a.status::text = %(status)s)
+          AND (%(run_id)s::text IS NULL OR a.run_id = %(run_id)s)
+          AND (%(workflow)s::text IS NULL OR r.workflow = %(workflow)s)
+          AND (%(tool)s::text IS NULL OR a.request ->> 'tool' = %(tool)s)
+          AND (%(opened_at)s::timestamptz IS NULL
+               OR (a.opened_at, a.approval_id) > (%(opened_at)s::timestamptz, %(after)s::text))
+        ORDER BY a.opened_at, a.approval_id
+        LIMIT %(limit)s::int + 1
+    ) AS first_ones WINDOW place AS (ORDER BY opened_at, approval_id)
+) AS page
+WHERE number = 1 OR (number <= %(limit)s::int AND through <= %(largest)s::bigint)
+ORDER BY opened_at, approval_id;
+
+-- name: questions
+-- The ids of the questions that a run has open, oldest first.
+SELECT approval_id FROM gatepost.approval
+WHERE run_id = %(run_id)s AND status = 'open' ORDER BY opened_at, approval_id LIMIT %(limit)s;
 
 -- name: stamp
 -- Changes whenever a question of the tenant is opened or closed.

@@ -1,0 +1,88 @@
+"""A terminal is closed, or `gatepost dev` killed: what was started in it leaves as it does when it is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import subprocess
+import termios
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.acceptance.processes import wait_until
+from tests.acceptance.shell import COMMAND, SECONDS, TILL, Shell
+
+from gatepost import Checkpointer, build_graph
+from gatepost.checkpointing.keys import SCOPES
+from gatepost.service.cli.serve import _renewing
+from gatepost.service.http.guard import Place
+from gatepost.service.http.house import House
+from gatepost.testing import Database
+
+LENT = "SELECT revoked_at, expires_at - gatepost.now() < interval '10 min' AS short FROM gatepost.api_key"
+DEV = ("dev", "--port", "0")
+
+
+@pytest.fixture
+def shell(tmp_path: Path, gatepost_database: Database) -> Shell:
+    return Shell(tmp_path, gatepost_database.url)
+
+
+@pytest.mark.parametrize("command", [DEV, ("serve", "--with-worker", "--port", "0"), ("worker",)])
+def test_a_closed_terminal_lets_runs_reach_their_next_superstep(shell: Shell, command: tuple[str, ...]) -> None:
+    assert shell.run("run", "start", "--detach", "--goal", "linger", "--id", "r1").code == 0
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *TILL, "--policy", "allow.cedar", *command],
+        cwd=shell.folder,
+        env=shell.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 (no threads here)
+    )
+    try:
+        os.close(theirs)
+        shell.until_in()
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)  # a shell sends another one; that is no hurry
+        shell.open_door()
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+    (run,) = shell.rows("SELECT status, owner FROM gatepost.run")
+    assert run == {"status": "queued", "owner": None}
+    assert all(row["revoked_at"] for row in shell.rows(LENT))
+
+
+def test_the_key_of_dev_that_was_killed_is_soon_none(shell: Shell) -> None:
+    with shell.started(*TILL, *DEV) as process:
+        wait_until(lambda: bool(shell.rows(LENT)), seconds=SECONDS)
+        process.kill()
+        process.wait()
+    assert shell.rows(LENT) == [{"revoked_at": None, "short": True}]
+
+
+def test_the_key_of_dev_is_renewed_while_dev_lives_and_not_once_it_is_revoked(checkpointer: Checkpointer) -> None:
+    house = House(build_graph((), checkpointer), Place(frozenset()))
+
+    async def lent() -> None:
+        made = await house.keys.create(
+            tenant="local", principal="ada", scopes=SCOPES, lasts=timedelta(minutes=1), created_by="ada"
+        )
+        house.lent.add(made.key_id)
+        renewing = asyncio.create_task(_renewing(house, every=timedelta()))
+        async with asyncio.timeout(SECONDS):
+            while (await house.keys.of_tenant("local"))[0]["expires_at"] == made.expires_at:
+                pass
+        renewing.cancel()
+        await house.keys.revoke(made.key_id, "local", by="ada")
+        await house.keys.renew(made.key_id, lasts=timedelta(minutes=1))
+        assert await house.keys.of_id(made.key_id) is None
+
+    checkpointer.bridge.run(lent())
