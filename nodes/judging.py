@@ -148,10 +148,10 @@ class Judging(Holding):
             policies=judgement.policies,
             reason=reason,
             now=now,
-            spent=self._spend(cost),
+            **self._spend(cost),
         )
         self._note(running)
-        self.frontier[record.step] = dispatched(running, now, cost=cost)
+        self.frontier[record.step] = dispatched(running, now)
         foretell(self.visit, self.visit.board.step(record.step), tool, args, running)
 
     def _ask(

@@ -172,8 +172,7 @@ class _Gate(Instructions):
             self._call_off_waiting(step_id, doubtful=before["doubt"])
             return
         del self.frontier[step_id]
-        self._spend(-entry.get("cost", 0))
-        record = self.visit.board.record(step_id)
+        record = self._give_back(self.visit.board.record(step_id))
         self.visit.session.unforetell([self.visit.task], record.key)
         self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
 
