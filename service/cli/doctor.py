@@ -205,7 +205,7 @@ def _inside(address: Address, options: Options) -> Iterator[Finding]:
         runs = checkpointer.bridge.run(health.runs(tenant))
         waiting = checkpointer.bridge.run(health.waiting(tenant))
         unsent = checkpointer.bridge.run(Notices(checkpointer.pools).dead(tenant))
-        cut_off = checkpointer.bridge.run(_cut_off(checkpointer, runs["unmoved"][:MANY]))
+        cut_off = checkpointer.bridge.run(calls_cut_off(checkpointer, runs["unmoved"][:MANY]))
     yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
     yield _role(server)
     yield _clock(server["now"], before, after)
@@ -218,13 +218,13 @@ def _inside(address: Address, options: Options) -> Iterator[Finding]:
         yield Finding("effects", ok=True, said=terminal.one_line(said))
 
 
-async def _cut_off(checkpointer: Checkpointer, runs: Sequence[str]) -> list[str]:
+async def calls_cut_off(checkpointer: Checkpointer, runs: Sequence[str]) -> list[str]:
     """Calls of runs that nobody moves, announced and without an end."""
     return [
         f"{effect['tool']} in {run}"
         for run in runs
         for effect in await checkpointer.history.effects(run)
-        if effect["state"] == "intended"
+        if effect["state"] == "intended" and not effect["cleared"]
     ]
 
 
