@@ -198,7 +198,7 @@ def _ask(visit: Visit, undo: _Undo, judgement: Judgement) -> dict[str, Any]:
         digest=undo.digest,
         reasons=judgement.reasons,
         policies=judgement.policies,
-        policy_version=judgement.version,
+        policy_version=visit.policy.asked_under,
         plan_version=undo.record.plan_version,
         requested_by=run.requested_by,
         args_schema=undo.tool.schema(),

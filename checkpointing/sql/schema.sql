@@ -303,8 +303,7 @@ CREATE FUNCTION gatepost.judged_by(p_request json) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT CASE WHEN coalesce(p_request ->> 'kind', 'action') = 'action'
-                 AND coalesce(p_request ->> 'purpose', 'run') = 'run' THEN nullif(p_request ->> 'policy_version', '') END
+    SELECT CASE WHEN coalesce(p_request ->> 'kind', 'action') = 'action' THEN nullif(p_request ->> 'policy_version', '') END
 $$;
 
 CREATE FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_wake_reason text DEFAULT NULL::text, p_trouble text DEFAULT NULL::text, p_patience integer DEFAULT NULL::integer) RETURNS gatepost.run_status
