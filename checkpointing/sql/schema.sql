@@ -254,7 +254,7 @@ CREATE FUNCTION gatepost.give_notice(p_asked gatepost.approval, p_kind text, p_d
     SELECT 'ntc_' || left(encode(sha256(convert_to(
                concat_ws(':', p_asked.approval_id, p_kind, p_asked.level), 'UTF8')), 'hex'), 12),
            r.tenant, r.run_id, p_asked.approval_id, p_kind, p_asked.level, p_due
-    FROM gatepost.run r WHERE r.run_id = p_asked.run_id
+    FROM gatepost.run r WHERE r.run_id = p_asked.run_id AND (r.fork_effects IS NULL OR r.fork_effects = 'fire')
     ON CONFLICT DO NOTHING
 $$;
 
