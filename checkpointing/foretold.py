@@ -6,7 +6,7 @@ first; what is left when the owner lets go is taken back, so that whoever goes o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gatepost.checkpointing.commits import Committed, Superstep
@@ -31,13 +31,22 @@ def taken(session: RunSession, row: Mapping[str, Any]) -> Foretold | None:
     return told
 
 
-async def withdraw(connection: Connection, session: RunSession) -> None:
-    """Take back what was not called.
+async def withdraw(connection: Connection, session: RunSession, keys: Collection[str] | None = None) -> None:
+    """Take back what was not called, all of it or some.
+
+    Nobody can take one out to call it once it is being taken back: a call under an intent that says that nothing was
+    called would be no doubt to whoever comes after its process died. Where no answer comes it is as it was, and taken
+    back once more when the owner lets go: only the task that gave it up could call it.
 
     Raises:
         LostRun: another owner has the run.
     """
-    if session.foretold:
-        under = {"run_id": session.run.run_id, "epoch": session.epoch, "keys": list(session.foretold)}
+    told = {key: session.foretold.pop(key) for key in keys or tuple(session.foretold) if key in session.foretold}
+    if not told:
+        return
+    under = {"run_id": session.run.run_id, "epoch": session.epoch, "keys": list(told)}
+    try:
         await connection.execute(query("effect.withdraw"), under)
-        session.foretold.clear()
+    except BaseException:
+        session.foretold.update(told)
+        raise

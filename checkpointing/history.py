@@ -6,7 +6,7 @@ wrote them, so "as of" is one comparison and costs nothing to keep.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -98,6 +98,10 @@ class History:
     async def effects(self, run_id: str) -> list[dict[str, Any]]:
         """The ledger's rows of a run, oldest first."""
         return await self._rows("effect.list", run_id=run_id)
+
+    async def told(self, run_id: str, seqs: Sequence[int]) -> list[dict[str, Any]]:
+        """What operators had the gate told in these transitions: kind, actor, reason, data, seq."""
+        return await self._rows("history.told", run_id=run_id, seqs=list(seqs))
 
     async def events(self, run_id: str) -> AsyncIterator[dict[str, Any]]:
         """Everything that happened to a run, as plain data: who, what, when, from, to, why."""

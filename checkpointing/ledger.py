@@ -162,15 +162,15 @@ class Ledger:
         entries = {row["key"]: _entry(row) for row in found}
         return [entries[row["key"]] for row in rows]
 
-    async def withdraw(self, session: RunSession) -> None:
-        """Take back the intents that were committed beforehand and whose calls are not made (now).
+    async def withdraw(self, session: RunSession, key: str) -> None:
+        """Take back an intent that was committed beforehand and whose call is not made; the others are left.
 
         Raises:
             LostRun: another owner has the run.
         """
         session.check()
         async with self._pools.connection() as connection:
-            await foretold.withdraw(connection, session)
+            await foretold.withdraw(connection, session, [key])
 
     async def again(self, session: RunSession, key: str, *, within: timedelta | None = None) -> Entry | None:
         """Announce another attempt under a key, before it is made.
@@ -263,15 +263,17 @@ class Ledger:
         return EffectKey(one_of(found, prefix=prefix, what="effect", unknown=UnknownEffect))
 
     async def page(
-        self, tenant: str, *, states: Sequence[EffectState] | None = None, run_id: str | None = None, limit: int = 50
+        self, tenant: str, *, unknown: bool = False, run_id: str | None = None, limit: int = 50
     ) -> list[dict[str, Any]]:
-        """A page of effects as their rows are, newest first."""
-        params = {
-            "tenant": tenant,
-            "states": [str(state) for state in states] if states else None,
-            "run_id": run_id,
-            "limit": limit,
-        }
+        """A page of effects as their rows are, newest first.
+
+        Args:
+            tenant: whose.
+            unknown: only those of which nobody knows whether they happened; what was taken back did not.
+            run_id: only those of a run.
+            limit: rows.
+        """
+        params = {"tenant": tenant, "unknown": unknown, "run_id": run_id, "limit": limit}
         async with self._pools.connection() as connection:
             return await (await connection.execute(query("effect.page"), params)).fetchall()
 

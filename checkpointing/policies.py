@@ -27,18 +27,18 @@ class PolicyVersions:
         self._pools = pools
         self._known: set[str] = set()
 
-    async def remember(self, version: str, sets: Sequence[Mapping[str, str]]) -> None:
-        """Write a version down, once.
+    async def remember(self, versions: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+        """Write versions down, each once.
 
         Args:
-            version: of all sets together.
-            sets: layer, name, version and text of each.
+            versions: of all sets together; of each its layer, name, version and text.
         """
-        if version in self._known:
-            return
-        async with self._pools.connection() as connection:
-            await connection.execute(query("policy.remember"), {"version": version, "sets": Jsonb(list(sets))})
-        self._known.add(version)
+        for version, sets in versions.items():
+            if version in self._known:
+                continue
+            async with self._pools.connection() as connection:
+                await connection.execute(query("policy.remember"), {"version": version, "sets": Jsonb(list(sets))})
+            self._known.add(version)
 
     async def enforce(self, sets: Mapping[tuple[str, str], str]) -> None:
         """Put sets in force, by version; they were written down before.

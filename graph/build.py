@@ -110,7 +110,8 @@ def policy_sets(catalog: Catalog, policy: Policy | None, tenant_policies: Tenant
         InvalidPolicy: one cannot be read.
     """
     own = {name: set_of(one.policy, whose=name) for name, one in catalog.workflows.items() if one.policy is not None}
-    return PolicySets(policy or Policy.default(), workflows=own, tenants=tenants_of(tenant_policies))
+    gates = {name: one.gates_text for name, one in catalog.workflows.items()}
+    return PolicySets(policy or Policy.default(), workflows=own, tenants=tenants_of(tenant_policies), gates=gates)
 
 
 def _ours(checkpointer: object) -> None:

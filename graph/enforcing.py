@@ -46,7 +46,7 @@ class Enforcer:
             return []
         if not self._said:
             for layers in self._layers.values():
-                await self._graph.saver.policies.remember(layers.version, layers.plain())
+                await self._graph.saver.policies.remember(layers.versions())
             await self._graph.saver.policies.enforce(self._versions)
             self._said = True
         tried = [run for run, times in self._tried.items() if times >= TRIES]
@@ -58,4 +58,4 @@ class Enforcer:
 
     @property
     def _versions(self) -> dict[tuple[str, str], str]:
-        return {place: layers.version for place, layers in self._layers.items()}
+        return {place: layers.asked_under for place, layers in self._layers.items()}

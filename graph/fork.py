@@ -17,7 +17,7 @@ from gatepost.checkpointing.forks import Effects, Fork
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.forkchanges import Changed, change
-from gatepost.nodes.draft import SPENT
+from gatepost.nodes.spending import SPENT, counted
 from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import CallerMistake, InvalidValue, RunExists, UnknownVersion
@@ -94,11 +94,12 @@ async def afork(
         run, plan_version=channels["plan_version"], run_input=channels["input"], seq=made.seq
     )
     stands = _stands(board, channels)
+    unsent = sum(counted(board.records[one.step]) for one in stands.changed)  # it is counted again here
     workflow = graph.equipment.catalog.named(row["workflow"])
     after = change(stands, made.changes, workflow=workflow, tools=graph.equipment.catalog.tools(workflow.name))
     drafted = f"draft-{uuid4().hex}"
     try:
-        checkpoint = await _write_state(graph, drafted, made.seq, _state(channels, after, made.run_id))
+        checkpoint = await _write_state(graph, drafted, made.seq, _state(channels, after, made.run_id, unsent=unsent))
         await graph.saver.forks.make(
             made,
             actor=who.actor,
@@ -173,10 +174,11 @@ def _stands(board: Board, channels: Mapping[str, Any]) -> Changed:
 
 def _pending(record: StepRecord) -> StepRecord:
     why = "begins anew in a fork"
-    return StepRecord(step=record.step, tool=record.tool, plan_version=record.plan_version, reason=why)
+    version, generation = record.plan_version, record.generation
+    return StepRecord(step=record.step, tool=record.tool, plan_version=version, generation=generation, reason=why)
 
 
-def _state(channels: Mapping[str, Any], after: Changed, run_id: str) -> dict[str, Any]:
+def _state(channels: Mapping[str, Any], after: Changed, run_id: str, *, unsent: int) -> dict[str, Any]:
     anew = {record.step for record in after.changed}
     seen = {
         step: entry
@@ -184,8 +186,8 @@ def _state(channels: Mapping[str, Any], after: Changed, run_id: str) -> dict[str
         if entry["status"] in STEP_SETTLED and not entry.get("approval") and step not in anew
     }
     kept = {name: channels[name] for name in _KEPT if name in channels}
-    if unsent := sum(entry.get("cost", 0) for step, entry in (channels.get("frontier") or {}).items() if step in anew):
-        kept["counters"] = {**kept["counters"], SPENT: kept["counters"][SPENT] - unsent}  # it is counted again here
+    if unsent:
+        kept["counters"] = {**kept["counters"], SPENT: kept["counters"][SPENT] - unsent}
     return {
         **kept,
         "run_id": run_id,

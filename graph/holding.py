@@ -77,7 +77,7 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         if row["status"] in (RunStatus.BLOCKED, RunStatus.WAITING):
             await self.saver.approvals.carry_out_limits(entry.run_id)
         layers = self.equipment.policy.layers(workflow=row["workflow"], tenant=row["tenant"])
-        await self.saver.policies.remember(layers.version, layers.plain())
+        await self.saver.policies.remember(layers.versions())
         try:
             held = runs.hold(entry.run_id, who.tenant, actor=who.actor, claimed=claimed)
             session = await held.__aenter__()

@@ -177,9 +177,15 @@ def _entry(entry: Row | None) -> Row | None:
 
 
 def _without_noise(steps: Mapping[str, Row]) -> dict[str, Row]:
-    """A fact that was read again and stands keeps what was read first; what was read then is not on record."""
+    """A fact that was read again and stands keeps what was read first; what was read then is not on record.
+
+    What was counted for a call, the counters have.
+    """
     return {
-        step: {**record, "reason": STANDS} if str(record.get("reason", "")).startswith(STANDS) else record
+        step: {
+            **{name: value for name, value in record.items() if name not in ("cost", "counted")},
+            **({"reason": STANDS} if str(record.get("reason", "")).startswith(STANDS) else {}),
+        }
         for step, record in steps.items()
     }
 

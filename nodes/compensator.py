@@ -20,6 +20,7 @@ from gatepost.nodes.impact import previewed
 from gatepost.nodes.outcome import Outcome, entry, failed, waits
 from gatepost.nodes.policy import Judgement, Verdict
 from gatepost.nodes.protocol import carry_out, refuse
+from gatepost.nodes.spending import SPENT
 from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments, Undone
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest, digest_of_action, digest_of_undo
@@ -40,7 +41,7 @@ async def compensator(state: RunState, visit: Visit) -> dict[str, Any]:
     record = next_undo(visit)
     if record is None:
         return {"ending": _finished(visit, ending)}
-    return await _undo(visit, record)
+    return await _undo(visit, record, spent=state.get("counters", {}).get(SPENT, 0))
 
 
 def next_undo(visit: Visit) -> StepRecord | None:
@@ -107,12 +108,12 @@ class _Undo:
         return digest_of_undo(key=self.undone.key, tool=self.tool.name, args=self.args, effect=self.tool.effect)
 
 
-async def _undo(visit: Visit, record: StepRecord) -> dict[str, Any]:
+async def _undo(visit: Visit, record: StepRecord, *, spent: int) -> dict[str, Any]:
     try:
         undo = await _prepared(visit, record)
     except (InvalidArguments, InvalidValue) as error:
         return _settle(visit, record, failed(Failure(kind="validation", message=str(error))))
-    judgement = visit.judge_undo(record.step, undo.tool, undo.args)
+    judgement = visit.judge_undo(record.step, undo.tool, undo.args, spent=spent)
     if judgement.verdict is Verdict.FORBID:
         why = f"the policy forbids to undo it ({', '.join(judgement.policies)})"
         outcome = await refuse(visit, undo_key(visit, record), why)
@@ -197,7 +198,7 @@ def _ask(visit: Visit, undo: _Undo, judgement: Judgement) -> dict[str, Any]:
         digest=undo.digest,
         reasons=judgement.reasons,
         policies=judgement.policies,
-        policy_version=judgement.version,
+        policy_version=visit.policy.asked_under,
         plan_version=undo.record.plan_version,
         requested_by=run.requested_by,
         args_schema=undo.tool.schema(),

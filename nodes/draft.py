@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from gatepost.nodes.impact import previewed
 from gatepost.nodes.policy import Judgement
+from gatepost.nodes.spending import SPENT, given_back, settled_cost
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest
@@ -20,17 +21,13 @@ from gatepost.state.plan import Step
 from gatepost.state.status import RunStatus, StepStatus
 from gatepost.state.step import StepRecord
 
-SPENT = "spent"
-"""The counter of what calls cost."""
 
-
-def dispatched(record: StepRecord, now: str, *, cost: int = 0) -> dict[str, Any]:
+def dispatched(record: StepRecord, now: str) -> dict[str, Any]:
     """The entry of the frontier by which the executor is sent to a step.
 
     Args:
         record: of the step.
         now: database time of the dispatch.
-        cost: what was counted for the call; it is taken back where the step is judged anew before anything was sent.
     """
     return {
         "status": StepStatus.RUNNING.value,
@@ -40,14 +37,7 @@ def dispatched(record: StepRecord, now: str, *, cost: int = 0) -> dict[str, Any]
         "approval": record.approval,
         "now": now,
         "seed": int(digest_of(record.key, now)[:12], 16),
-        **({"cost": cost} if cost else {}),
     }
-
-
-def not_sent(task: Mapping[str, Any], entry: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The executor's update where it sends a step back to be judged anew: the call that was counted was not made."""
-    update: dict[str, Any] = {"frontier": {task["step"]: entry}}
-    return {**update, "counters": {SPENT: -task["cost"]}} if task.get("cost") else update
 
 
 class Draft:
@@ -80,14 +70,29 @@ class Draft:
 
     @property
     def spent(self) -> int:
-        """What the run has set out to spend so far: the cost of every call that was dispatched."""
+        """What the run has set out to spend so far, by the rule of `nodes.spending`."""
         return int(self.state.get("counters", {}).get(SPENT, 0)) + self.counters.get(SPENT, 0)
 
-    def _spend(self, cost: int) -> int:
-        """Count a call that is dispatched: what the run has set out to spend with it."""
-        if cost:
-            self.counters[SPENT] = self.counters.get(SPENT, 0) + cost
-        return self.spent
+    def _tally(self, counters: Mapping[str, int]) -> None:
+        for name, change in counters.items():
+            self.counters[name] = self.counters.get(name, 0) + change
+
+    def _spend(self, cost: int) -> dict[str, Any]:
+        """Count a call that is dispatched; what its step's record says of it."""
+        self._tally({SPENT: cost} if cost else {})
+        return {"cost": cost, "counted": bool(cost), "spent": self.spent}
+
+    def _give_back(self, record: StepRecord) -> StepRecord:
+        """A call that was dispatched is not made."""
+        record, counters = given_back(record)
+        self._tally(counters)
+        return record
+
+    def _settle_cost(self, record: StepRecord) -> StepRecord:
+        """A call has ended: where it was not made for certain, it cost nothing."""
+        record, counters = settled_cost(record, effect=self.visit.tool(record.tool).effect)
+        self._tally(counters)
+        return record
 
     def judged(self, step: Step, tool: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
         """What the policy says about a step now."""

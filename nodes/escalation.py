@@ -38,7 +38,6 @@ def question(visit: Visit, record: StepRecord, *, tool: AnyTool) -> ApprovalRequ
 
 
 def anew(record: StepRecord, *, reason: str) -> StepRecord:
-    """The record of a failed step that is done anew, under the next generation of its key."""
-    return record.to(
-        StepStatus.READY, generation=record.generation + 1, failure=None, output=None, label="", reason=reason
-    )
+    """The record of a failed step that is done anew, under the next generation of its key; nothing is counted yet."""
+    fresh = {"failure": None, "output": None, "label": "", "counted": False}
+    return record.to(StepStatus.READY, generation=record.generation + 1, reason=reason, **fresh)

@@ -17,12 +17,12 @@ from gatepost.checkpointing.answers import Standing
 from gatepost.nodes import facts
 from gatepost.nodes.ahead import onward
 from gatepost.nodes.demand import materials
-from gatepost.nodes.draft import not_sent
 from gatepost.nodes.foretelling import intent_of
 from gatepost.nodes.holding import held
 from gatepost.nodes.outcome import Outcome, entry, settled
 from gatepost.nodes.policy import Verdict
 from gatepost.nodes.protocol import carry_out, refuse
+from gatepost.nodes.spending import given_back, settled_cost
 from gatepost.nodes.tool import AnyTool, EffectContext, InvalidArguments
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import is_as_asked
@@ -55,8 +55,7 @@ async def executor(task: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         args = await _authorised(visit, step, tool, task)
     except _JudgedAnew:
         again = record.to(StepStatus.READY, reason="by now the tool takes it otherwise than it was judged")
-        visit.session.stage_step(visit.task, again)
-        return not_sent(task, None)
+        return _not_sent(visit, again, None)
     except _Unauthorised as error:
         return _settle(visit, record, await refuse(visit, record.key, str(error)), tool=None)
     if (too_old := await _facts_too_old(visit, step, task)) is not None:
@@ -164,8 +163,14 @@ async def _facts_too_old(visit: Visit, step: Step, task: Mapping[str, Any]) -> d
             "digest": standing.decided_digest,
         }
     waits = record.to(StepStatus.READY, StepStatus.PENDING, approval=None, reason="its facts have grown too old")
-    visit.session.stage_step(visit.task, waits)
-    return not_sent(task, held(**answer))
+    return _not_sent(visit, waits, held(**answer))
+
+
+def _not_sent(visit: Visit, record: StepRecord, entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A step goes back to be judged anew: the call that was counted was not made."""
+    record, counters = given_back(record)
+    visit.session.stage_step(visit.task, record)
+    return {"frontier": {record.step: entry}, **({"counters": counters} if counters else {})}
 
 
 def _in_force(standing: Standing | None, approval: str, step: Step, *, tenant: str) -> Standing:
@@ -205,10 +210,13 @@ def _settle(visit: Visit, record: StepRecord, outcome: Outcome, *, tool: AnyTool
     weights = materials(visit.board, visit.workflow, visit.tools, record.step) if record.again else [None]
     outcome, read = facts.read_anew(record, outcome, weights)
     found = settled(record, outcome, tool=tool).model_copy(update=read)
+    found, counters = settled_cost(found, effect=visit.tool(record.tool).effect)
     visit.session.stage_step(visit.task, found)
     if outcome.wake_at is not None:
         return {"frontier": {record.step: entry(outcome)}}
     update: dict[str, Any] = {"frontier": {record.step: {"status": found.status.value}}}
+    if counters:
+        update["counters"] = counters
     if outcome.finding is not None and outcome.finding.replan:
         update["signals"] = [{"kind": "replan", "step": record.step, "text": outcome.finding.replan}]
     return update

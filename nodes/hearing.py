@@ -193,7 +193,7 @@ class Hearing(Judging):
             self._ask_about_doubt(record.step, f"{record.reason}. The answer of {decision.by} cannot be used: {error}")
             return
         doubt.book(self.visit, record.key, outcome)
-        found = settled(record, outcome, tool=tool, reason=doubt.said(decision))
+        found = self._settle_cost(settled(record, outcome, tool=tool, reason=doubt.said(decision)))
         self._note(found)
         self.frontier.pop(record.step, None)
         if found.status is StepStatus.FAILED:
@@ -249,7 +249,7 @@ class Hearing(Judging):
         if self._wait_for_facts(ready, self.visit.board.step(record.step)):
             return
         now = self.visit.session.now.isoformat()
-        running = ready.to(StepStatus.RUNNING, key=self._key(ready), now=now)
+        running = ready.to(StepStatus.RUNNING, key=self._key(ready), now=now, **self._spend(ready.cost))
         self._note(running)
         self.frontier[record.step] = dispatched(running, now)
 
@@ -288,7 +288,7 @@ class Hearing(Judging):
             return
         failure = Failure(kind="cancelled", message="called off while it waited")
         doubt.book(self.visit, record.key, failed(failure))
-        self._note(record.to(StepStatus.CANCELLED, failure=failure, reason=failure.message))
+        self._note(self._settle_cost(record.to(StepStatus.CANCELLED, failure=failure, reason=failure.message)))
         del self.frontier[step_id]
 
 

@@ -74,16 +74,16 @@ class Holding(Draft):
         It is a call like the first: what it costs counts, and a run that has no budget left for it asks.
         """
         now = self.visit.session.now.isoformat()
-        anew = record.model_copy(update={"generation": record.generation + 1, "again": True})
+        anew = _made_anew(record)
         reason = f"read again: too old for {wanted_by}"
         self._uncount()
         cost = self._cost_again(anew)
         if cost is None:
             self._note(anew.to(StepStatus.PENDING, reason=reason))
             return
-        running = anew.to(StepStatus.RUNNING, key=self._key(anew), now=now, reason=reason, spent=self._spend(cost))
+        running = anew.to(StepStatus.RUNNING, key=self._key(anew), now=now, reason=reason, **self._spend(cost))
         self._note(running)
-        self.frontier[record.step] = dispatched(running, now, cost=cost)
+        self.frontier[record.step] = dispatched(running, now)
 
     def _cost_again(self, record: StepRecord) -> int | None:
         """What making a read again costs; None where it is to be judged anew."""
@@ -108,8 +108,7 @@ class Holding(Draft):
         for step in board.plan.steps if board.plan else ():
             made = board.records.get(step.id)
             if record.step in step.needs and made is not None and self._is_fact(step, made):
-                anew = made.model_copy(update={"generation": made.generation + 1, "again": True})
-                self._note(anew.to(StepStatus.PENDING, reason=f"made of {record.step}, which changed"))
+                self._note(_made_anew(made).to(StepStatus.PENDING, reason=f"made of {record.step}, which changed"))
                 self._uncount()
 
     def _ask_anew(self, approval: str, request: ApprovalRequest) -> None:
@@ -154,3 +153,8 @@ class Holding(Draft):
             return self.visit.digest(step, tool, tool.pinned(asked, self.visit.board.arguments(step)), undo=tool.undo)
         except (Unresolvable, InvalidArguments, InvalidValue):
             return None
+
+
+def _made_anew(record: StepRecord) -> StepRecord:
+    """The record of a read that is made again: another call, of which nothing is counted yet."""
+    return record.model_copy(update={"generation": record.generation + 1, "again": True, "counted": False})

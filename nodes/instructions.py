@@ -105,7 +105,7 @@ class Instructions(Hearing):
         for record in self._standing(StepStatus.CANCELLED):
             again = record.generation + (record.failure is not None)
             fresh = {"key": None, "fingerprint": None, "approval": None, "failure": None, "wake_at": None}
-            self._note(record.to(StepStatus.PENDING, generation=again, reason=said, **fresh))
+            self._note(self._give_back(record).to(StepStatus.PENDING, generation=again, reason=said, **fresh))
 
     def _undo_again(self, said: str, *, only: str | None = None) -> bool:
         """Try the undos that failed once more, as new calls; whether there are any."""

@@ -148,10 +148,10 @@ class Judging(Holding):
             policies=judgement.policies,
             reason=reason,
             now=now,
-            spent=self._spend(cost),
+            **self._spend(cost),
         )
         self._note(running)
-        self.frontier[record.step] = dispatched(running, now, cost=cost)
+        self.frontier[record.step] = dispatched(running, now)
         foretell(self.visit, self.visit.board.step(record.step), tool, args, running)
 
     def _ask(
@@ -185,7 +185,7 @@ class Judging(Holding):
             undo=tool.undo,
             reasons=(*moved, *demands, *judgement.reasons, *self.unheard),
             policies=judgement.policies,
-            policy_version=judgement.version,
+            policy_version=self.visit.policy.asked_under,
             plan_version=record.plan_version,
             requested_by=run.requested_by,
             evidence=self.visit.evidence(step),
@@ -215,12 +215,16 @@ class Judging(Holding):
         elif judgement.verdict is Verdict.ASK or demands:
             kept = [reason for reason in request.reasons if reason.startswith(_LASTING)]
             reasons = (*kept, *demands, *judgement.reasons)
-            said = {"policy_version": judgement.version, "policies": judgement.policies, "reasons": reasons}
-            now = request.model_copy(update=said)
-            self.visit.session.stage_judged(self.visit.task, now)
-            self.approvals[request.id] = now.plain()
+            self._still_asked(request, judgement, reasons)
             told = {"policies": judgement.policies, "reason": "; ".join(reasons)}
             self._note(record.model_copy(update=told))
+
+    def _still_asked(self, request: ApprovalRequest, judgement: Judgement, reasons: tuple[str, ...]) -> None:
+        version = self.visit.policy.asked_under
+        said = {"policy_version": version, "policies": judgement.policies, "reasons": reasons}
+        now = request.model_copy(update=said)
+        self.visit.session.stage_judged(self.visit.task, now)
+        self.approvals[request.id] = now.plain()
 
     def _open(self, request: ApprovalRequest, record: StepRecord) -> None:
         self._note(record)

@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from gatepost.nodes.ahead import look_ahead
+from gatepost.nodes.compensator import being_undone
 from gatepost.nodes.draft import dispatched
 from gatepost.nodes.instructions import Instructions
-from gatepost.nodes.policy import Verdict
-from gatepost.nodes.rejudging import is_outdated
+from gatepost.nodes.policy import Judgement, Verdict
+from gatepost.nodes.rejudging import is_outdated, judged_now
 from gatepost.nodes.visit import Visit
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.channels import RunState
@@ -66,14 +67,25 @@ class _Gate(Instructions):
             request = ApprovalRequest.model_validate(data)
             if not is_outdated(self.visit, request):
                 continue
-            step = self.visit.board.step(request.step)
-            judgement = self.judged(step, self.visit.tool(step.tool), request.args)
-            if judgement.verdict is Verdict.FORBID:
+            judgement = judged_now(self, request)
+            if request.purpose == "compensate":
+                self._judge_undo(request, judgement)
+            elif judgement.verdict is Verdict.FORBID:
                 self.visit.session.stage_void(self.visit.task, approval)
                 del self.approvals[approval]
                 self._forbid(self.visit.board.record(request.step), judgement)
             elif approval in self.looked_at:
                 self._ask_under(request, judgement)
+
+    def _judge_undo(self, request: ApprovalRequest, judgement: Judgement) -> None:
+        """Whether something may be undone: asked no more, or anew by the compensator; or still asked."""
+        why = self.looked_at.get(request.id, "")
+        if judgement.verdict is Verdict.FORBID or why:
+            self.visit.session.stage_void(self.visit.task, request.id)
+            del self.approvals[request.id]
+            self._note(being_undone(self.visit.board.record(request.step), undo_approval=None, reason=why))
+        elif request.id in self.looked_at and judgement.verdict is Verdict.ASK:
+            self._still_asked(request, judgement, judgement.reasons)
 
     def ask_again(self) -> None:
         """A step whose question is gone without an answer waits for nobody: it is judged anew, or asked about anew."""
@@ -172,8 +184,7 @@ class _Gate(Instructions):
             self._call_off_waiting(step_id, doubtful=before["doubt"])
             return
         del self.frontier[step_id]
-        self._spend(-entry.get("cost", 0))
-        record = self.visit.board.record(step_id)
+        record = self._give_back(self.visit.board.record(step_id))
         self.visit.session.unforetell([self.visit.task], record.key)
         self._note(record.to(StepStatus.CANCELLED, reason="the run ended before it"))
 

@@ -30,6 +30,8 @@ class Layers:
 
     layers: tuple[tuple[str, Policy], ...]
     """Each with the name that its policies are called by; the deployment's are called by their own."""
+    gates: str = ""
+    """Who must answer where they ask, as the workflow declares it; empty: whoever the policies let."""
 
     @cached_property
     def version(self) -> str:
@@ -37,7 +39,12 @@ class Layers:
         if len(self.layers) == 1:
             return self.layers[0][1].version
         said = "\n".join(f"{layer} {policy.version}" for layer, policy in self.layers)
-        return hashlib.sha256(said.encode()).hexdigest()[:12]
+        return _short_hash(said)
+
+    @cached_property
+    def asked_under(self) -> str:
+        """The version that stands on a question: changes with the policies, and with the gates that say who answers."""
+        return self.version if not self.gates else _short_hash(f"{self.version}\n{self.gates}")
 
     @cached_property
     def timed(self) -> bool:
@@ -50,6 +57,11 @@ class Layers:
             {"layer": layer or "deployment", "name": policy.name, "version": policy.version, "text": policy.text}
             for layer, policy in self.layers
         ]
+
+    def versions(self) -> dict[str, list[dict[str, str]]]:
+        """What is kept to be shown, by version: the policies that judge, and with the gates what asks."""
+        gates = {"layer": "gates", "name": "Workflow(gates=…), @tool(gate=…)", "version": "", "text": self.gates}
+        return {self.version: self.plain(), **({self.asked_under: [*self.plain(), gates]} if self.gates else {})}
 
     def judge(self, question: Question) -> Judgement:
         """May this step run unattended?"""
@@ -70,6 +82,7 @@ class PolicySets:
         base: the deployment's.
         workflows: by the workflow's name.
         tenants: by the tenant's name.
+        gates: what each workflow declares about who must answer (`Workflow.gates_text`).
     """
 
     def __init__(
@@ -78,8 +91,10 @@ class PolicySets:
         *,
         workflows: Mapping[str, Policy] | None = None,
         tenants: Mapping[str, Policy] | None = None,
+        gates: Mapping[str, str] | None = None,
     ) -> None:
         self.base = base
+        self.gates = {workflow: text for workflow, text in (gates or {}).items() if text}
         self.workflows = dict(workflows or {})
         self.tenants = dict(tenants or {})
         self._layers: dict[tuple[str, str], Layers] = {}
@@ -91,14 +106,15 @@ class PolicySets:
 
     def layers(self, *, workflow: str, tenant: str) -> Layers:
         """The sets that judge the runs of a workflow and a tenant."""
-        place = (workflow if workflow in self.workflows else "", tenant if tenant in self.tenants else "")
+        own = workflow in self.workflows or workflow in self.gates
+        place = (workflow if own else "", tenant if tenant in self.tenants else "")
         if place not in self._layers:
             found = [("", self.base)]
-            if place[0]:
+            if place[0] in self.workflows:
                 found.append(("workflow", self.workflows[workflow]))
             if place[1]:
                 found.append(("tenant", self.tenants[tenant]))
-            self._layers[place] = Layers(tuple(found))
+            self._layers[place] = Layers(tuple(found), self.gates.get(place[0], ""))
         return self._layers[place]
 
     def judge(self, question: Question) -> Judgement:
@@ -156,3 +172,7 @@ def tenants_of(given: TenantPolicies) -> dict[str, Policy]:
         raise InvalidPolicy(f"there is no folder {folder}. It holds a file for each tenant: {folder}/TENANT.cedar.")
     # The names come from the folder: no tenant's name is ever made into a path.
     return {path.stem: Policy.read(path) for path in sorted(folder.glob("*.cedar"))}
+
+
+def _short_hash(said: str) -> str:
+    return hashlib.sha256(said.encode()).hexdigest()[:12]

@@ -90,7 +90,7 @@ async def refuse(visit: Visit, key: str | None, why: str) -> Outcome:
     if visit.equipment.stand_in is not None:
         return await visit.equipment.stand_in.refused(visit, key, why)
     if key in visit.session.foretold:
-        await visit.equipment.ledger.withdraw(visit.session)
+        await visit.equipment.ledger.withdraw(visit.session, key)
     entry = await visit.equipment.ledger.get(key) if key else None
     if entry is None:
         return failed(Failure(kind="policy_denied", message=f"{why}. Nothing was called."))

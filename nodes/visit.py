@@ -135,9 +135,8 @@ class Visit:
         )
         return cautious(judgement, fork_effects=run.fork_effects, effect=tool.effect)
 
-    def judge_undo(self, step: str, undo: AnyTool, args: Mapping[str, JsonValue]) -> Judgement:
-        """What the policy says about undoing a step with these arguments."""
-        spent = max((record.spent for record in self.board.records.values()), default=0)
+    def judge_undo(self, step: str, undo: AnyTool, args: Mapping[str, JsonValue], *, spent: int) -> Judgement:
+        """What the policy says about undoing a step with these arguments, after the run has spent so much."""
         return self.judge(Step(id=step, tool=undo.name), undo, args, spent=spent, purpose="compensate")
 
     def reactions(self, tool: AnyTool, kind: FailureKind) -> tuple[Reaction, ...]:

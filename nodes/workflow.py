@@ -7,6 +7,7 @@ a step called for it, or a segment ended; it answers with a plan or with None fo
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -163,6 +164,14 @@ class Workflow:
         """
         own = self.gates.get(step) if step is not None and step in self.gates and step in self._fixed_steps() else None
         return own or self.gates.get(tool.name) or tool.gate or Gate()
+
+    @property
+    def gates_text(self) -> str:
+        """Who must answer for what, as JSON; empty where the workflow and its tools leave that to the policy."""
+        tools = (*self.tools, *(tool.compensate for tool in self.tools if tool.compensate))
+        declared = {**{tool.name: tool.gate for tool in tools if tool.gate}, **self.gates}
+        said = {name: terms for name, gate in sorted(declared.items()) if (terms := gate.terms().plain())}
+        return json.dumps(said, ensure_ascii=False, indent=2) if said else ""
 
     def _fixed_steps(self) -> Mapping[str, str]:
         """The tool of each step, where nobody plans."""

@@ -16,7 +16,7 @@ from gatepost.checkpointing.books import Books
 from gatepost.checkpointing.history import StepChange
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
-from gatepost.service.log import Committed, RunLog
+from gatepost.service.log import OPERATOR, Committed, RunLog
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.errors import UnknownRun
 from gatepost.state.status import ApprovalStatus, RunStatus
@@ -81,10 +81,15 @@ class Follower:
                 artifacts=await self._artifacts(rows),
                 plans=await self._plans(rows),
                 answers=await self._answers(changes),
+                told=await self._told(rows),
             )
             self.seen = until
             for line in self._log.lines(news):
                 self._emit(line)
+
+    async def _told(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        spoken = [row["seq"] for row in rows if OPERATOR in row["nodes"]]
+        return await self._books.history.told(self._run_id, spoken) if spoken else []
 
     async def _artifacts(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if not any("finalizer" in row["nodes"] for row in rows):

@@ -30,6 +30,8 @@ _RECEIVED = {
     "reject": "rejection_received",
     "respond": "response_received",
 }
+OPERATOR = "operator"
+"""The node as which an operator speaks (`graph.holding`)."""
 _UNHAPPY = (RUN_FINAL | RUN_PARKED) - {RunStatus.SUCCEEDED}
 _SHORT = 160
 
@@ -45,6 +47,8 @@ class Committed:
     """Versions that came into force, with their reasons."""
     answers: Mapping[str, str] = field(default_factory=dict)
     """What people answered, by approval: a decision's type."""
+    told: Sequence[Mapping[str, Any]] = ()
+    """What operators had the gate told: kind, actor, reason, data, seq."""
 
 
 class RunLog:
@@ -58,6 +62,8 @@ class RunLog:
         self._run_id = run_id
         self._latest: dict[str, StepRecord] = {}
         self._findings: set[str] = set()
+        self._told = False
+        """An operator has spoken, and the gate has not followed yet."""
 
     def skip(self, records: Iterable[StepRecord]) -> None:
         """Take note of where steps stand without a line: these were committed before anybody looked."""
@@ -95,11 +101,16 @@ class RunLog:
     ) -> Iterator[str]:
         if row["source"] == "input":
             yield f"[workflow] id={self._run_id} started"
+        if OPERATOR in row["nodes"]:
+            self._told = True
+            yield from (_said(one) for one in news.told if one["seq"] == row["seq"])
         if "planner" in row["nodes"]:
             # A visit of the planner makes one version or none; the rows do not say which of them made none.
             yield from _plan_line(next(plans, None))
         for record in records:
             yield from self._step(record, news.answers)
+        if "policy_gate" in row["nodes"]:
+            self._told = False
         yield from (f"[artifact] {_short(made['name'])}" for made in news.artifacts if made["seq"] == row["seq"])
         status = RunStatus(row["status"])
         if status in _UNHAPPY and not row["next"]:
@@ -108,7 +119,7 @@ class RunLog:
     def _step(self, record: StepRecord, answers: Mapping[str, str]) -> Iterator[str]:
         before = self._latest.get(record.step)
         if before is not None and before.status is not record.status:
-            yield from _answer(before, answers)
+            yield from _answer(before, answers, told=self._told)
         if (outcome := self._outcome(record)) is not None:
             yield f"[step] {record.step}={outcome}"
         self._note(record)
@@ -147,11 +158,18 @@ class RunLog:
             self._findings.add(record.step)
 
 
-def _answer(before: StepRecord, answers: Mapping[str, str]) -> Iterator[str]:
-    if before.status in (StepStatus.IN_DOUBT, StepStatus.COMPENSATING, StepStatus.FAILED):
+def _answer(before: StepRecord, answers: Mapping[str, str], *, told: bool) -> Iterator[str]:
+    """That a person answered; not where an operator spoke, or a wait was over."""
+    asked = before.status in (StepStatus.IN_DOUBT, StepStatus.FAILED) and not told
+    if asked or (before.status is StepStatus.COMPENSATING and not before.wake_at):
         yield "[resume] answer_received"
     elif before.status is StepStatus.BLOCKED and (received := _RECEIVED.get(answers.get(before.approval or "", ""))):
         yield f"[resume] {received}"
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    step = (told["data"] or {}).get("step", "")
+    return f"[operator] {told['kind']}{f' {step}' if step else ''} by {_short(told['actor'])}{_why(told['reason'])}"
 
 
 def _plan_line(plan: tuple[int, str] | None) -> Iterator[str]:

@@ -24,6 +24,8 @@ class ExplainedStep:
     """Of its question, asked anew."""
     recorded: dict[str, Any]
     """What was said when it was judged."""
+    asked_under: str = ""
+    """The version that a question would have by now."""
 
     @property
     def lines(self) -> list[str]:
@@ -32,7 +34,7 @@ class ExplainedStep:
         lines = [f"recorded: {said['status']}" + (f" by {', '.join(said['policies'])}" if said["policies"] else "")]
         if said["approval"]:
             lines.append(f"asked in {said['approval']}: {'; '.join(said['reasons'])}")
-        old, new = said["policy_version"], self.explanation.judgement.version
+        old, new = said["policy_version"], self.asked_under
         if old and old != new:
             lines.append(f"judged under version {old} (gatepost policy show {old}); what follows is version {new}")
         return lines
@@ -84,4 +86,4 @@ async def explained_step(desk: Desk, run_id: str, step_id: str) -> ExplainedStep
         "policy_version": request.get("policy_version", ""),
     }
     layers = equipment.policy.layers(workflow=row["workflow"], tenant=row["tenant"])
-    return ExplainedStep(explain(layers, asking), recorded)
+    return ExplainedStep(explain(layers, asking), recorded, layers.asked_under)

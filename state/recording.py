@@ -86,6 +86,15 @@ def read_recording(lines: Iterable[str], *, name: str = "the file") -> Recording
     return Recording(run=dict(run), **parts)
 
 
+def is_head(line: bytes) -> bool:
+    """Whether a line is the first one of a recorded history, of this release or another."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and row.get("kind") == "recording"
+
+
 _CURE = "Make one with `gatepost export ID --replayable`."
 
 

@@ -54,7 +54,11 @@ class StepRecord(Record):
     policies: tuple[str, ...] = ()
     """Ids of the policies that decided."""
     spent: int = 0
-    """What the run has set out to spend with this step, its own cost included."""
+    """What the run had set out to spend when this step was dispatched, its own cost included."""
+    cost: int = 0
+    """What its call costs, in the units of its tool."""
+    counted: bool = False
+    """Whether that is part of what the run has set out to spend; `nodes.spending` has the rule."""
     now: str | None = None
     """The time its tool is told, stored here so that a replay tells it the same."""
     wake_at: str | None = None

@@ -254,7 +254,7 @@ CREATE FUNCTION gatepost.give_notice(p_asked gatepost.approval, p_kind text, p_d
     SELECT 'ntc_' || left(encode(sha256(convert_to(
                concat_ws(':', p_asked.approval_id, p_kind, p_asked.level), 'UTF8')), 'hex'), 12),
            r.tenant, r.run_id, p_asked.approval_id, p_kind, p_asked.level, p_due
-    FROM gatepost.run r WHERE r.run_id = p_asked.run_id
+    FROM gatepost.run r WHERE r.run_id = p_asked.run_id AND (r.fork_effects IS NULL OR r.fork_effects = 'fire')
     ON CONFLICT DO NOTHING
 $$;
 
@@ -303,8 +303,7 @@ CREATE FUNCTION gatepost.judged_by(p_request json) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    SELECT CASE WHEN coalesce(p_request ->> 'kind', 'action') = 'action'
-                 AND coalesce(p_request ->> 'purpose', 'run') = 'run' THEN nullif(p_request ->> 'policy_version', '') END
+    SELECT CASE WHEN coalesce(p_request ->> 'kind', 'action') = 'action' THEN nullif(p_request ->> 'policy_version', '') END
 $$;
 
 CREATE FUNCTION gatepost.let_go(p_run_id text, p_epoch bigint, p_wake_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_wake_reason text DEFAULT NULL::text, p_trouble text DEFAULT NULL::text, p_patience integer DEFAULT NULL::integer) RETURNS gatepost.run_status

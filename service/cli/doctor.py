@@ -205,7 +205,7 @@ def _inside(address: Address, options: Options) -> Iterator[Finding]:
         runs = books.bridge.run(health.runs(tenant))
         waiting = books.bridge.run(health.waiting(tenant))
         unsent = books.bridge.run(Notices(books.pools).dead(tenant))
-        cut_off = books.bridge.run(_cut_off(books, runs["unmoved"][:MANY]))
+        cut_off = books.bridge.run(calls_cut_off(books, runs["unmoved"][:MANY]))
     yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
     yield _role(server)
     yield _clock(server["now"], before, after)
@@ -218,13 +218,13 @@ def _inside(address: Address, options: Options) -> Iterator[Finding]:
         yield Finding("effects", ok=True, said=terminal.one_line(said))
 
 
-async def _cut_off(books: Books, runs: Sequence[str]) -> list[str]:
+async def calls_cut_off(books: Books, runs: Sequence[str]) -> list[str]:
     """Calls of runs that nobody moves, announced and without an end."""
     return [
         f"{effect['tool']} in {run}"
         for run in runs
         for effect in await books.history.effects(run)
-        if effect["state"] == "intended"
+        if effect["state"] == "intended" and not effect["cleared"]
     ]
 
 

@@ -28,8 +28,6 @@ from gatepost.service.cli.values import read_pairs
 from gatepost.state.errors import CallerMistake
 from gatepost.state.status import EffectState
 
-UNKNOWN = (EffectState.INTENDED, EffectState.IN_DOUBT)
-
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -68,7 +66,7 @@ def list_effects(
                 row["run_id"],
                 row["step_id"],
                 row["tool"] if row["purpose"] == "run" else f"{row['tool']} (undo)",
-                row["state"],
+                _stands(row),
                 row["attempts"],
                 row["intended_at"],
                 (row["failure"] or {}).get("message", ""),
@@ -155,7 +153,7 @@ def _shown(row: dict[str, Any]) -> list[tuple[str, Any]]:
     failure = row["failure"] or {}
     facts = {
         "key": row["key"],
-        "state": row["state"],
+        "state": _stands(row),
         "run": f"{row['run_id']} ({row['run_status']})",
         "step": row["step_id"],
         "tool": f"{row['tool']} {row['tool_version']} ({row['effect_class']}, on doubt {row['on_doubt']})",
@@ -173,6 +171,11 @@ def _shown(row: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in facts.items() if value is not None]
 
 
+def _stands(row: dict[str, Any]) -> str:
+    """The state as people read it; what was announced and taken back before any call is said to be."""
+    return "taken back" if row["state"] == EffectState.INTENDED and not row["attempts"] else str(row["state"])
+
+
 def _commands(desk: Desk, row: dict[str, Any]) -> list[str]:
     return [
         desk.typed("effect", "resolve", row["key"], *said)
@@ -181,10 +184,8 @@ def _commands(desk: Desk, row: dict[str, Any]) -> list[str]:
 
 
 async def _page(desk: Desk, run: str | None, *, unknown: bool, limit: int) -> list[dict[str, Any]]:
-    tenant = desk.tenant
-    run_id = None if run is None else await desk.books.runs.find(run, tenant)
-    states = UNKNOWN if unknown else None
-    return await desk.books.ledger.page(tenant, states=states, run_id=run_id, limit=limit)
+    run_id = None if run is None else await desk.books.runs.find(run, desk.tenant)
+    return await desk.books.ledger.page(desk.tenant, unknown=unknown, run_id=run_id, limit=limit)
 
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:

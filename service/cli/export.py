@@ -17,6 +17,7 @@ from gatepost.service.cli.exits import Exit, guarded
 from gatepost.service.cli.recording import write_recording
 from gatepost.state import chain
 from gatepost.state.errors import CallerMistake
+from gatepost.state.recording import is_head
 
 _NO_FILE = Path("-")
 T = TypeVar("T")
@@ -120,6 +121,11 @@ async def _report(desk: Desk, run: str, file: IO[str] | None, *, tenant: str) ->
     return run
 
 
+def _is_recording(path: Path) -> bool:
+    with path.open("rb") as lines:
+        return is_head(next(lines, b""))
+
+
 def _verify(path: Path, expect: str | None) -> None:
     try:
         with path.open("rb") as lines:
@@ -127,6 +133,11 @@ def _verify(path: Path, expect: str | None) -> None:
     except OSError as error:
         raise CallerMistake(f"{path} cannot be read ({error.strerror}). Name the exported file.") from None
     except chain.Broken as broken:
+        if _is_recording(path):
+            raise CallerMistake(
+                f"{path} is a recorded history (`--replayable`), which has no hashes to check. Replay it with "
+                f"`gatepost replay --file {path}`; what --verify checks is written by `gatepost export ID --out FILE`."
+            ) from None
         terminal.complain("altered", f"{path}, {broken}")
         raise typer.Exit(Exit.ALTERED) from None
     if expect is not None and expect.lower() != found.hash:

@@ -73,6 +73,12 @@ def test_an_export_is_checked_without_a_database(sold: Shell, monkeypatch: pytes
     assert f"r1.jsonl, line {number}: was changed" in altered.err
 
 
+def test_a_recorded_history_is_not_said_to_be_altered(sold: Shell) -> None:
+    assert sold.run("export", "r1", "--replayable", "--out", "history.jsonl").code == 0
+    checked = sold.bare("export", "--verify", "history.jsonl")
+    assert (checked.code, "gatepost replay --file history.jsonl" in checked.err) == (2, True)
+
+
 def test_a_report_is_one_file(sold: Shell) -> None:
     said = sold.run("export", "r1", "--html", "r1.html")
     assert (said.code, said.out) == (0, "")

@@ -53,7 +53,9 @@ def test_a_failed_run_is_shown_what_would_become_of_it_and_recovered(ground: Gro
     assert "nothing was done. To do it: gatepost --workflows fair:WORKFLOWS" in looked.err
     assert ground.book() == ["+stall", "+light"]
     assert (ground.run("run", "recover", "r1", "--mode", "rollback", "--yes")).code == 2, "nobody said why"
-    tried = ground.run("step", "retry", "r1", "gate", "--reason", "let us see")
+    tried = ground.run("step", "retry", "r1", "gate", "--reason", "let us see", "--as", "olga")
+    assert "[operator] retry gate by olga(let us see)" in tried.lines
+    assert "answer_received" not in tried.out
     assert (tried.code, "[step] gate=not_done" in tried.out or "gate=" in tried.out) == (4, True)
     skipped = ground.run("step", "skip", "r1", "gate", "--reason", "no gate this year", "--as", "olga")
     assert (skipped.code, ground.book()) == (0, ["+stall", "+light"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from langgraph.errors import GraphDrained
@@ -26,6 +28,9 @@ from gatepost import (
     fork,
     tool,
 )
+from gatepost.checkpointing import foretold
+from gatepost.checkpointing.session import Foretold
+from gatepost.service.cli.doctor import calls_cut_off
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.testing import Database
 
@@ -114,9 +119,32 @@ def test_an_owner_that_stops_before_the_call_takes_the_intent_back(gatepost_grap
     pair = Pair(gatepost_graph)
     pair.stop_between()
     assert effects(lone_owner) == [("intended", 0, True)]
+    saver = pair.graph().saver
+    assert saver.bridge.run(saver.ledger.page("local", unknown=True)) == [], "nobody has to find out about it"
+    assert saver.bridge.run(calls_cut_off(saver, ["run"])) == []
     assert pair.run(goal=None)["status"] == "succeeded"
     assert pair.came == [("first", 1), ("second", 1)]
     assert effects(lone_owner) == [("succeeded", 1, False)]
+
+
+@pytest.mark.parametrize("how", ["answered", "cut"])
+def test_what_is_being_taken_back_is_called_by_nobody(how: str) -> None:
+    """Not while the answer is awaited; what came back without one is taken back once more, and called by nobody."""
+    rows = {key: {"key": key} for key in ("a", "b")}
+    told = {key: Foretold(row, datetime.now(UTC)) for key, row in rows.items()}
+    session: Any = SimpleNamespace(foretold=told, announced=set(), run=SimpleNamespace(run_id="run"), epoch=1)
+    taken: list[Any] = []
+
+    class Connection:
+        async def execute(self, _: Any, given: Any) -> None:
+            taken.append((given["keys"], foretold.taken(session, rows["a"])))
+            if how == "cut":
+                raise asyncio.CancelledError
+
+    with suppress(asyncio.CancelledError):
+        asyncio.run(foretold.withdraw(cast("Any", Connection()), session, ["a"]))
+    assert taken == [(["a"], None)]
+    assert list(session.foretold) == (["b"] if how == "answered" else ["b", "a"])
 
 
 def test_what_was_taken_back_and_is_forbidden_by_then_is_no_doubt(gatepost_graph: Any, lone_owner: Any) -> None:

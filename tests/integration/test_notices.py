@@ -15,11 +15,12 @@ import pytest
 from tests.integration.mailbox import Mailbox
 from tests.integration.telling import SECRET, Desk
 
-from gatepost import GatepostGraph
+from gatepost import GatepostGraph, fork
 from gatepost.checkpointing.movers import Movers
 from gatepost.checkpointing.notices import Notices
 from gatepost.service.http.links import opened
 from gatepost.service.notices.linking import linking
+from gatepost.state.approval import decision_of
 from gatepost.state.errors import CallerMistake
 from gatepost.state.notice import Notice, body, title
 
@@ -98,6 +99,20 @@ def test_names_that_a_model_wrote_forge_no_line(desk: Desk) -> None:
 
 
 # who is told
+
+
+@pytest.mark.parametrize(("effects", "told"), [("reuse", 0), ("dry-run", 0), ("fire", 1)])
+def test_a_fork_that_calls_nothing_bothers_nobody(desk: Desk, box: Mailbox, effects: Any, told: int) -> None:
+    first = desk.ask(decide_within=HOUR)
+    herald = desk.herald()
+    desk.send(herald)
+    at = desk.owner.run(first.run)["seq"]
+    made = fork(desk.graph, first.run, at=at, effects=effects, context=desk.who)
+    asked = desk.graph.invoke(None, made.config, context=desk.who)["approval"]
+    assert (asked.run, desk.send(herald), len(box.letters)) == (made.run_id, told, 1 + told)
+    desk.graph.decide(decision_of(asked.reject(by="alice")), context=desk.who)
+    written = "SELECT count(*) AS many FROM gatepost.notice WHERE run_id = %s"
+    assert (desk.owner.rows(written, made.run_id)[0]["many"] > 0) is bool(told)
 
 
 def test_routes_pick_by_role_by_person_and_by_tenant(desk: Desk, box: Mailbox) -> None:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from langgraph.types import Command
 
-from gatepost import FixedPlan, Gate, GatepostGraph, Plan, Policy, RunContext, Step, Workflow, replay
+from gatepost import (
+    EffectContext,
+    FixedPlan,
+    Gate,
+    GatepostGraph,
+    NotDone,
+    Plan,
+    Policy,
+    RunContext,
+    Step,
+    Workflow,
+    replay,
+    tool,
+)
 from gatepost.checkpointing.movers import Movers
 from gatepost.graph.enforcing import Enforcer
 from gatepost.service.worker import Terms, Worker
@@ -180,6 +194,99 @@ def test_of_two_workers_only_the_later_one_has_questions_judged(town_of: Town) -
     third = Enforcer(town_of.graph(ASKS), Movers(town_of.saver.pools, town_of.saver.runs))
     assert town_of.saver.bridge.run(third.claim(slots=9)) == []
     assert town_of.saver.bridge.run(the_other_way()) == [0, 0], "an older one goes on under its own, and is quiet"
+
+
+def test_a_gate_that_changed_without_the_policy_asks_anew(town_of: Town) -> None:
+    asked = town_of.ask()
+    town_of.gate = Gate(roles=("finance",))
+    town_of.work(ASKS)
+    (anew,) = town_of.open(ASKS)
+    assert (anew.supersedes, anew.terms.roles) == (asked.id, ("finance",))
+    kept = town_of.saver.bridge.run(town_of.saver.policies.show(anew.policy_version))
+    assert [one["layer"] for one in kept["sets"]] == ["deployment", "gates"]
+    town_of.gate = Gate(roles=("finance",), decide_within=timedelta(days=9), remind_before=timedelta(days=1))
+    town_of.work(ASKS)
+    (last,) = town_of.open(ASKS)
+    assert (last.supersedes, last.terms.remind_seconds) == (anew.id, 86400)
+    town_of.gate = Gate(roles=("finance",), decide_within=timedelta(days=9))
+    town_of.work(ASKS)
+    assert [one.id for one in town_of.open(ASKS)] == [last.id], "when people are reminded binds nobody"
+
+
+# whether something may be undone
+
+NO_UNDO = f'{DECIDES};\n{RUNS} when {{ context.purpose == "run" }};'
+UNDO_FORBIDDEN = (
+    f'{NO_UNDO}\n@id("never") {RUNS.replace("permit", "forbid")} when {{ context.purpose == "compensate" }};'
+)
+UNDO_STILL_ASKED = f"{NO_UNDO}\n// written anew"
+UNDO_WITHOUT_ALICE = NO_UNDO.replace("resource);", 'resource) unless { context.principal == "alice" };', 1)
+
+
+class Undone(Town):
+    """What was booked is undone because the next step fails."""
+
+    def graph(self, policy: str) -> GatepostGraph:
+        """Booking, under a policy."""
+        done: list[str] = self.shop.booked
+
+        @tool(effect="write", on_doubt="retry")
+        def unbook(ctx: EffectContext, room: int) -> None:
+            done.append(f"unbook {room}")
+
+        @tool(effect="write", on_doubt="retry", compensate=unbook)
+        def book(ctx: EffectContext, room: int) -> None:
+            done.append(f"book {room}")
+
+        @tool(effect="write", on_doubt="retry", on_failure={"validation": "compensate"})
+        def fail() -> None:
+            raise NotDone("no")
+
+        steps = (Step(id="book", tool="book", args={"room": 7}), Step(id="fail", tool="fail", needs=("book",)))
+        found = Workflow(
+            name=f"w{self.shop.name}",
+            goals=("w",),
+            strategy=FixedPlan(Plan(steps=steps)),
+            tools=(book, fail),
+            gates={"unbook": self.gate},
+        )
+        return self.build([found], policy=Policy(policy))
+
+
+@pytest.fixture
+def undone(build: Callable[..., GatepostGraph], shop: Any, owner: Any) -> Undone:
+    return Undone(build, shop, owner)
+
+
+@pytest.mark.parametrize(
+    ("after", "ends", "done"),
+    [
+        (ALLOWS, "compensated", ["book 7", "unbook 7"]),
+        (UNDO_FORBIDDEN, "compensation_failed", ["book 7"]),
+    ],
+)
+def test_whether_it_may_be_undone_is_judged_anew(undone: Undone, after: str, ends: str, done: list[str]) -> None:
+    asked = undone.ask(NO_UNDO)
+    assert (asked.purpose, asked.tool) == ("compensate", "unbook")
+    undone.work(after)
+    assert (undone.run()["status"], undone.shop.booked) == (ends, done)
+    assert undone.approval(asked.id)["status"] == "void"
+
+
+def test_an_undo_that_is_still_asked_about_shows_the_new_version_and_another_gate_asks_anew(undone: Undone) -> None:
+    undone.gate = Gate(quorum=2)
+    asked = undone.ask(NO_UNDO)
+    undone.answer(NO_UNDO, asked.approve(by="alice"))
+    undone.work(UNDO_STILL_ASKED)
+    assert (undone.approval(asked.id)["status"], undone.told(asked.id)) == ("open", ["approve", "judged"])
+    undone.work(UNDO_WITHOUT_ALICE)
+    (anew,) = undone.open(UNDO_WITHOUT_ALICE)
+    assert (anew.id != asked.id, undone.approval(asked.id)["status"]) == (True, "void")
+    undone.gate = Gate(roles=("desk",))
+    undone.work(UNDO_WITHOUT_ALICE)
+    (last,) = undone.open(UNDO_WITHOUT_ALICE)
+    assert (last.id != anew.id, last.asked) == (True, "one person with the role desk")
+    assert undone.shop.booked == ["book 7"]
 
 
 @pytest.mark.parametrize("after", [STILL_ASKS, ALLOWS, FORBIDS])

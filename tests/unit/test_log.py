@@ -163,6 +163,26 @@ def test_answer_about_doubt() -> None:
     assert lines(change(1, "pay", StepStatus.SUCCEEDED), log=log) == ["[resume] answer_received", "[step] pay=ok"]
 
 
+@pytest.mark.parametrize(("order", "step"), [("retry", "pay"), ("resume", "")])
+def test_a_step_that_an_operator_has_tried_again_was_not_answered(order: str, step: str) -> None:
+    log = RunLog("r1")
+    log.skip([record("pay", StepStatus.FAILED, reason="boom")])
+    spoken = {"kind": order, "actor": "olga", "reason": "let us see", "data": {"step": step} if step else {}, "seq": 1}
+    rows = [row(1, "operator"), row(2, "policy_gate"), row(3, "executor")]
+    changes = [change(2, "pay", StepStatus.RUNNING), change(3, "pay", StepStatus.SUCCEEDED)]
+    said = log.lines(Committed(transitions=rows, changes=changes, told=[spoken]))
+    assert said == [f"[operator] {' '.join(filter(None, (order, step)))} by olga(let us see)", "[step] pay=ok"]
+    log.skip([record("pay", StepStatus.FAILED)])
+    later = Committed(transitions=[row(4, "policy_gate")], changes=[change(4, "pay", StepStatus.RUNNING)])
+    assert log.lines(later) == ["[resume] answer_received"]
+
+
+def test_an_undo_whose_wait_is_over_was_not_answered() -> None:
+    log = RunLog("r1")
+    log.skip([record("pay", StepStatus.COMPENSATING, wake_at="2026-01-01T00:00:00+00:00")])
+    assert lines(change(1, "pay", StepStatus.COMPENSATED), log=log) == ["[step] pay=compensated"]
+
+
 def test_answer_about_an_undo() -> None:
     log = RunLog("r1")
     log.skip([record("pay", StepStatus.COMPENSATING, reason="cut off")])

@@ -29,7 +29,11 @@ RETURNING at;
 
 -- name: circumstances
 -- By what an edited action is judged, beside itself: what the run has set out to spend, and who wrote its plan.
-SELECT coalesce((SELECT max((s.record ->> 'spent')::bigint) FROM gatepost.step s WHERE s.run_id = a.run_id), 0) AS spent,
+SELECT coalesce((SELECT sum((last.record ->> 'cost')::bigint) FROM (
+                     SELECT DISTINCT ON (s.step_id, s.record ->> 'generation') s.record
+                     FROM gatepost.step s WHERE s.run_id = a.run_id
+                     ORDER BY s.step_id, s.record ->> 'generation', s.seq DESC
+                 ) AS last WHERE (last.record ->> 'counted')::boolean), 0)::bigint AS spent,
        coalesce((SELECT p.plan ->> 'origin' FROM gatepost.plan p
                  WHERE p.run_id = a.run_id ORDER BY p.version DESC LIMIT 1), 'file') AS origin,
        gatepost.now() AS now

@@ -54,10 +54,10 @@ SELECT key FROM gatepost.effect WHERE tenant = %(tenant)s AND starts_with(key, %
 ORDER BY (key = %(prefix)s) DESC, key LIMIT 6;
 
 -- name: page
--- A page of effects, newest first.
+-- A page of effects, newest first; or only those of which nobody knows whether they happened, or how they will end.
 SELECT * FROM gatepost.effect
 WHERE tenant = %(tenant)s
-  AND (%(states)s::text[] IS NULL OR state::text = ANY(%(states)s))
+  AND (NOT %(unknown)s OR state = 'in_doubt' OR (state = 'intended' AND NOT cleared))
   AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
 ORDER BY intended_at DESC, key
 LIMIT %(limit)s;

@@ -27,7 +27,7 @@ UNION ALL
 SELECT 'approval_age', workflow, '', extract(epoch FROM max(now - opened_at)) FROM asked, moment GROUP BY workflow
 UNION ALL
 SELECT 'effects', r.workflow, e.state::text, count(*) FROM gatepost.effect e JOIN gatepost.run r USING (run_id)
-WHERE e.state IN ('intended', 'in_doubt') GROUP BY r.workflow, e.state
+WHERE e.state = 'in_doubt' OR (e.state = 'intended' AND NOT e.cleared) GROUP BY r.workflow, e.state
 UNION ALL
 SELECT 'listening', '', '', count(*) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database
 WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = pg_catalog.current_database()

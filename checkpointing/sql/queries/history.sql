@@ -103,3 +103,8 @@ SELECT * FROM (
     FROM gatepost.intervention i WHERE i.run_id = %(run_id)s
 ) AS event
 ORDER BY at, rank, seq, id;
+
+-- name: told
+-- What operators had the gate told in a stretch of transitions.
+SELECT kind, actor, reason, data, taken_seq AS seq FROM gatepost.intervention
+WHERE run_id = %(run_id)s AND taken_seq = ANY(%(seqs)s) AND data IS NOT NULL ORDER BY number;
