@@ -10,6 +10,9 @@ CREATE TYPE gatepost.approval_status AS ENUM (
     'void'
 );
 
+CREATE DOMAIN gatepost.effect_class AS text
+	CONSTRAINT effect_class_check CHECK ((VALUE = ANY (ARRAY['read'::text, 'write'::text, 'irreversible'::text])));
+
 CREATE TYPE gatepost.effect_state AS ENUM (
     'intended',
     'succeeded',
@@ -23,6 +26,12 @@ CREATE TYPE gatepost.notice_state AS ENUM (
     'dropped',
     'dead'
 );
+
+CREATE DOMAIN gatepost.on_doubt AS text
+	CONSTRAINT on_doubt_check CHECK ((VALUE = ANY (ARRAY['retry'::text, 'lookup'::text, 'transaction'::text, 'ask'::text])));
+
+CREATE DOMAIN gatepost.purpose AS text
+	CONSTRAINT purpose_check CHECK ((VALUE = ANY (ARRAY['run'::text, 'compensate'::text])));
 
 CREATE TYPE gatepost.run_status AS ENUM (
     'queued',
@@ -79,6 +88,29 @@ BEGIN
     RETURN moment;
 END $$;
 
+CREATE FUNCTION gatepost.check_run() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    broken constant text := CASE
+        WHEN (NEW.status IN ('succeeded', 'rejected', 'failed', 'compensated', 'cancelled'))
+             <> (NEW.finished_at IS NOT NULL) THEN 'run_final_is_finished'
+        WHEN (NEW.owner IS NULL) <> (NEW.lease_expires_at IS NULL) THEN 'run_owned_has_lease'
+        WHEN NEW.ordered NOT IN ('cancel', 'hold', 'instruct') THEN 'run_ordered_check'
+        WHEN (NEW.parent_run_id IS NULL) <> (NEW.parent_seq IS NULL)
+             OR (NEW.parent_run_id IS NULL) <> (NEW.fork_effects IS NULL) THEN 'run_fork_has_parent'
+        WHEN NEW.fork_effects NOT IN ('reuse', 'dry-run', 'fire') THEN 'run_fork_effects_check'
+        WHEN length(NEW.traceparent) > 100 THEN 'run_traceparent_check'
+    END;
+BEGIN
+    IF broken IS NOT NULL THEN
+        RAISE EXCEPTION 'run % would break the rule %', NEW.run_id, broken
+            USING ERRCODE = 'check_violation', CONSTRAINT = broken, SCHEMA = 'gatepost', TABLE = 'run';
+    END IF;
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION gatepost.commit_supersteps(p_supersteps json, p_steps json, p_effects json, p_rest json, p_kept json, p_channels json, p_blobs bytea[], p_places json, p_values bytea[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -92,6 +124,11 @@ BEGIN
             run_id text, epoch bigint, seq bigint, status gatepost.run_status, reason text, plan_version integer)
         ORDER BY s.run_id COLLATE "C"
     LOOP
+        UPDATE gatepost.run r SET seq = one.seq, updated_at = moment
+        WHERE r.run_id = one.run_id AND r.epoch = one.epoch AND r.owner IS NOT NULL AND r.seq = one.seq - 1
+          AND r.status = one.status AND r.reason = one.reason
+          AND r.plan_version = coalesce(one.plan_version, r.plan_version);
+        CONTINUE WHEN FOUND;
         UPDATE gatepost.run r SET
             seq = one.seq, status = one.status, reason = one.reason,
             plan_version = coalesce(one.plan_version, r.plan_version),
@@ -205,6 +242,17 @@ DECLARE
 BEGIN
     PERFORM gatepost.write_rows(p_run_id, p_epoch, p_seq, p_rows);
     RETURN moment;
+END $$;
+
+CREATE FUNCTION gatepost.forget_run() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    DELETE FROM gatepost.step WHERE run_id = OLD.run_id;
+    DELETE FROM gatepost.transition WHERE run_id = OLD.run_id;
+    DELETE FROM gatepost.effect WHERE run_id = OLD.run_id;
+    RETURN NULL;
 END $$;
 
 CREATE FUNCTION gatepost.now() RETURNS timestamp with time zone
@@ -784,12 +832,12 @@ CREATE TABLE gatepost.effect (
     tenant text NOT NULL,
     step_id text NOT NULL,
     call_path text DEFAULT ''::text NOT NULL,
-    purpose text DEFAULT 'run'::text NOT NULL,
+    purpose gatepost.purpose DEFAULT 'run'::text NOT NULL,
     generation integer DEFAULT 0 NOT NULL,
     tool text NOT NULL,
     tool_version text NOT NULL,
-    effect_class text NOT NULL,
-    on_doubt text NOT NULL,
+    effect_class gatepost.effect_class NOT NULL,
+    on_doubt gatepost.on_doubt NOT NULL,
     fingerprint text NOT NULL,
     arguments json NOT NULL,
     approval_id text,
@@ -803,10 +851,7 @@ CREATE TABLE gatepost.effect (
     attempted_at timestamp with time zone DEFAULT gatepost.now() NOT NULL,
     cleared boolean DEFAULT false NOT NULL,
     not_before timestamp with time zone,
-    CONSTRAINT effect_effect_class_check CHECK ((effect_class = ANY (ARRAY['read'::text, 'write'::text, 'irreversible'::text]))),
-    CONSTRAINT effect_known_is_finished CHECK (((state = ANY (ARRAY['succeeded'::gatepost.effect_state, 'failed'::gatepost.effect_state])) = (finished_at IS NOT NULL))),
-    CONSTRAINT effect_on_doubt_check CHECK ((on_doubt = ANY (ARRAY['retry'::text, 'lookup'::text, 'transaction'::text, 'ask'::text]))),
-    CONSTRAINT effect_purpose_check CHECK ((purpose = ANY (ARRAY['run'::text, 'compensate'::text])))
+    CONSTRAINT effect_known_is_finished CHECK ((((state >= 'succeeded'::gatepost.effect_state) AND (state <= 'failed'::gatepost.effect_state)) = (finished_at IS NOT NULL)))
 );
 
 COMMENT ON COLUMN gatepost.effect.attempted_at IS 'when the last attempt was announced, just before it was made';
@@ -900,13 +945,7 @@ CREATE TABLE gatepost.run (
     parent_run_id text,
     parent_seq bigint,
     fork_effects text,
-    traceparent text,
-    CONSTRAINT run_final_is_finished CHECK (((status = ANY (ARRAY['succeeded'::gatepost.run_status, 'rejected'::gatepost.run_status, 'failed'::gatepost.run_status, 'compensated'::gatepost.run_status, 'cancelled'::gatepost.run_status])) = (finished_at IS NOT NULL))),
-    CONSTRAINT run_fork_effects_check CHECK ((fork_effects = ANY (ARRAY['reuse'::text, 'dry-run'::text, 'fire'::text]))),
-    CONSTRAINT run_fork_has_parent CHECK ((((parent_run_id IS NULL) = (parent_seq IS NULL)) AND ((parent_run_id IS NULL) = (fork_effects IS NULL)))),
-    CONSTRAINT run_ordered_check CHECK ((ordered = ANY (ARRAY['cancel'::text, 'hold'::text, 'instruct'::text]))),
-    CONSTRAINT run_owned_has_lease CHECK (((owner IS NULL) = (lease_expires_at IS NULL))),
-    CONSTRAINT run_traceparent_check CHECK ((length(traceparent) <= 100))
+    traceparent text
 );
 
 COMMENT ON COLUMN gatepost.run.setbacks IS 'attempts in a row that died or failed at transition setback_seq; void once seq is another';
@@ -1304,6 +1343,10 @@ CREATE TRIGGER approval_opened BEFORE INSERT ON gatepost.approval FOR EACH ROW E
 
 CREATE TRIGGER run_admitted AFTER INSERT ON gatepost.run FOR EACH ROW WHEN ((new.status = ANY (ARRAY['queued'::gatepost.run_status, 'waiting'::gatepost.run_status]))) EXECUTE FUNCTION gatepost.ring();
 
+CREATE TRIGGER run_checked BEFORE INSERT OR UPDATE OF status, finished_at, owner, lease_expires_at, ordered, parent_run_id, parent_seq, fork_effects, traceparent ON gatepost.run FOR EACH ROW EXECUTE FUNCTION gatepost.check_run();
+
+CREATE TRIGGER run_deleted AFTER DELETE ON gatepost.run FOR EACH ROW EXECUTE FUNCTION gatepost.forget_run();
+
 CREATE TRIGGER run_requeued AFTER UPDATE OF status, wake_at ON gatepost.run FOR EACH ROW WHEN (((new.status = ANY (ARRAY['queued'::gatepost.run_status, 'waiting'::gatepost.run_status])) AND ((old.status IS DISTINCT FROM new.status) OR (old.wake_at IS DISTINCT FROM new.wake_at)))) EXECUTE FUNCTION gatepost.ring();
 
 ALTER TABLE ONLY gatepost.answer
@@ -1320,9 +1363,6 @@ ALTER TABLE ONLY gatepost.artifact
 
 ALTER TABLE ONLY gatepost.decision
     ADD CONSTRAINT decision_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY gatepost.effect
-    ADD CONSTRAINT effect_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY gatepost.entry
     ADD CONSTRAINT entry_code_fkey FOREIGN KEY (code) REFERENCES gatepost.code(digest);
@@ -1351,12 +1391,6 @@ ALTER TABLE ONLY gatepost."position"
 ALTER TABLE ONLY gatepost.revoked_link
     ADD CONSTRAINT revoked_link_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY gatepost.step
-    ADD CONSTRAINT step_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY gatepost.transition
-    ADD CONSTRAINT transition_run_id_fkey FOREIGN KEY (run_id) REFERENCES gatepost.run(run_id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY gatepost.used_link
     ADD CONSTRAINT used_link_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES gatepost.approval(approval_id) ON DELETE CASCADE;
 
@@ -1369,9 +1403,15 @@ GRANT USAGE ON SCHEMA public TO gatepost_app;
 
 GRANT ALL ON TYPE gatepost.approval_status TO gatepost_app;
 
+GRANT ALL ON TYPE gatepost.effect_class TO gatepost_app;
+
 GRANT ALL ON TYPE gatepost.effect_state TO gatepost_app;
 
 GRANT ALL ON TYPE gatepost.notice_state TO gatepost_app;
+
+GRANT ALL ON TYPE gatepost.on_doubt TO gatepost_app;
+
+GRANT ALL ON TYPE gatepost.purpose TO gatepost_app;
 
 GRANT ALL ON TYPE gatepost.run_status TO gatepost_app;
 

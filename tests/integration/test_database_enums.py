@@ -35,9 +35,8 @@ def test_every_enum_type_is_a_python_enum_in_the_same_order(owner: Any) -> None:
 @pytest.mark.parametrize(
     ("constraint", "members"),
     [
-        ("effect_effect_class_check", EffectClass),
-        ("effect_on_doubt_check", OnDoubt),
-        ("run_final_is_finished", RUN_FINAL),
+        ("effect_class_check", EffectClass),
+        ("on_doubt_check", OnDoubt),
     ],
 )
 def test_every_check_names_the_same_words(owner: Any, constraint: str, members: Any) -> None:
@@ -46,7 +45,15 @@ def test_every_check_names_the_same_words(owner: Any, constraint: str, members: 
     assert named == {str(member) for member in members}
 
 
-def test_the_function_that_finishes_a_run_knows_every_final_status(owner: Any) -> None:
-    (row,) = owner.rows("SELECT prosrc FROM pg_proc WHERE proname = 'advance'")
-    listed = row["prosrc"].split("IN (")[1].split(")")[0]
-    assert set(listed.split("'")[1::2]) == {str(status) for status in RUN_FINAL}
+@pytest.mark.parametrize("function", ["advance", "check_run", "commit_supersteps"])
+def test_every_function_that_finishes_a_run_or_checks_it_knows_every_final_status(owner: Any, function: str) -> None:
+    (row,) = owner.rows("SELECT prosrc FROM pg_proc WHERE proname = %s", function)
+    listed = row["prosrc"].split("IN ('")[1].split(")")[0]
+    assert set(f"'{listed}".split("'")[1::2]) == {str(status) for status in RUN_FINAL}
+
+
+def test_what_is_known_of_an_effect_lies_in_the_range_that_must_be_finished(owner: Any) -> None:
+    (row,) = owner.rows(CHECK, "effect_known_is_finished")
+    first, last = row["it"].split("'")[1:4:2]
+    order = [state.value for state in EffectState]
+    assert order[order.index(first) : order.index(last) + 1] == ["succeeded", "failed"]
