@@ -20,6 +20,7 @@ from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext
 from gatepost.graph.door import GATES
 from gatepost.graph.routing import Room, from_executor, from_gate
+from gatepost.graph.straight import straighten
 from gatepost.nodes.approval import approval
 from gatepost.nodes.compensator import compensator
 from gatepost.nodes.demand import completed
@@ -88,6 +89,7 @@ def build_graph(
     )
     _fitting(equipment.catalog)
     compiled = wired(equipment).compile(checkpointer=checkpointer, interrupt_before=list(GATES), name="gatepost")
+    straighten(compiled)
     graph = GatepostGraph.adopt(compiled, equipment=equipment, saver=checkpointer, version=GRAPH_VERSION)
     return graph.copy({"config": {"recursion_limit": NO_LIMIT}})
 
