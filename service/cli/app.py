@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from io import TextIOWrapper
@@ -116,8 +117,13 @@ def options(
     )
 
 
+ROOM_FOR_IMPORTS = 50_000
+
+
 def main() -> None:
     """The console script."""
+    # What is imported stays: a collector that looks through it every 700 objects takes a sixth of a command's start.
+    gc.set_threshold(ROOM_FOR_IMPORTS, *gc.get_threshold()[1:])
     _forgive_missing_streams()
     _forgive_encodings()
     try:
