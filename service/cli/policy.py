@@ -13,10 +13,10 @@ from gatepost.service.cli.desk import Json, Limit, Options, named, opened, read_
 from gatepost.service.cli.exits import EPILOG, Exit, guarded
 
 if TYPE_CHECKING:
+    from gatepost.nodes.catalog import Catalog
     from gatepost.nodes.policy_check import Finding
     from gatepost.nodes.policy_explain import Explanation
     from gatepost.nodes.policy_sets import PolicySets
-    from gatepost.nodes.workflow import Catalog
 
 TEST_HELP = """Try the policies on a table of cases. Exit code 4 when one goes otherwise, 2 when it cannot be read.
 
@@ -257,7 +257,7 @@ def show(
 def _known(context: typer.Context, *, base: Any = None) -> tuple[PolicySets, Catalog]:
     """The sets and the workflows that are known here, not yet checked against each other."""
     from gatepost.graph.build import policy_sets
-    from gatepost.nodes.workflow import Catalog
+    from gatepost.nodes.catalog import Catalog
     from gatepost.service.catalog import find_workflows
 
     options: Options = context.obj

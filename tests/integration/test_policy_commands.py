@@ -15,8 +15,9 @@ from typer.testing import CliRunner, Result
 
 from gatepost import Policy
 from gatepost.examples.vendor_onboarding import WORKFLOW
-from gatepost.nodes.policy import Question, Verdict
+from gatepost.nodes.policy import Verdict
 from gatepost.nodes.policy_explain import explain
+from gatepost.nodes.policy_question import Question
 from gatepost.nodes.policy_sets import PolicySets
 from gatepost.service.cli.app import app
 from gatepost.service.cli.policy import TEST_HELP
