@@ -58,7 +58,7 @@ class PolicyVersions:
         """One version.
 
         Args:
-            version: may be abbreviated.
+            version: of all sets that judged together, or of one of them; may be abbreviated.
 
         Raises:
             CallerMistake: none, or several, begin so.
@@ -72,7 +72,8 @@ class PolicyVersions:
                 f"several policy versions begin with {version!r}: {rows[0]['version']}, … Type more of it."
             )
         raise CallerMistake(
-            f"no policy of version {version!r} has judged here. `gatepost policy list` shows those that have."
+            f"no policy of version {version!r} has judged here: one is kept when a run is moved under it. "
+            "`gatepost policy list` shows those that are."
         )
 
 

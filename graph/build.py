@@ -22,6 +22,7 @@ from gatepost.graph.door import GATES
 from gatepost.graph.routing import Room, from_executor, from_gate
 from gatepost.graph.straight import straighten
 from gatepost.nodes.approval import approval
+from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.compensator import compensator
 from gatepost.nodes.demand import completed
 from gatepost.nodes.executor import executor
@@ -32,7 +33,7 @@ from gatepost.nodes.policy_gate import policy_gate
 from gatepost.nodes.policy_sets import PolicySets, TenantPolicies, set_of, tenants_of
 from gatepost.nodes.replacement import Replacement
 from gatepost.nodes.visit import Equipment, Visit
-from gatepost.nodes.workflow import Catalog, FixedPlan, Workflow
+from gatepost.nodes.workflow import FixedPlan, Workflow
 from gatepost.state.board import Board
 from gatepost.state.channels import STATE_SCHEMA, RunInput, RunState, check_version
 from gatepost.state.errors import DoorClosed, InvalidPlan, InvalidValue, NotHeld

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from gatepost.checkpointing.deciding import Circumstances
 from gatepost.nodes.impact import Impact, edited
-from gatepost.nodes.policy import Question, Verdict
+from gatepost.nodes.policy import Verdict
+from gatepost.nodes.policy_question import Question
 from gatepost.nodes.tool import AnyTool, InvalidArguments, InvalidResult
 from gatepost.nodes.visit import Equipment, minute
 from gatepost.nodes.workflow import takes_responses

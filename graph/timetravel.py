@@ -12,10 +12,11 @@ from gatepost.graph.build import GRAPH_VERSION, policy_sets
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.replay import replay_recording
+from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.policy import Policy
 from gatepost.nodes.policy_sets import TenantPolicies
 from gatepost.nodes.visit import Equipment
-from gatepost.nodes.workflow import Catalog, Workflow
+from gatepost.nodes.workflow import Workflow
 from gatepost.state.errors import InvalidValue
 from gatepost.state.recording import Recording, read_recording
 from gatepost.state.report import Report

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
+from pydantic import BaseModel
 
 from gatepost.nodes.cost import check_cost
 from gatepost.nodes.facts import check_material
-from gatepost.nodes.langchain import arguments_of, as_function, is_langchain
+from gatepost.nodes.langchain import is_langchain
 from gatepost.nodes.reaction import OnFailure, on_failure_of
-from gatepost.nodes.tool import AnyTool, EffectContext, Retry, Tool, ToolMistake
+from gatepost.nodes.signature import arguments_model, of_langchain, result_type, signature_of
+from gatepost.nodes.tool import AnyTool, Retry, Tool, ToolMistake
 from gatepost.state.effect import EffectClass, OnDoubt
 from gatepost.state.fact import Fact, Material, facts_of
 from gatepost.state.gate import Gate
@@ -163,17 +163,6 @@ def tool(
     return declare if function is None else declare(function)
 
 
-@dataclass(frozen=True, slots=True)
-class _Signature:
-    """What a function takes and gives."""
-
-    function: Callable[..., Any]
-    description: str
-    fields: dict[str, Any]
-    returns: Any
-    takes_context: bool
-
-
 def _declare(target: Any, **declared: Any) -> AnyTool:
     name: object = declared["name"]
     if not (inspect.isroutine(target) or is_langchain(target)) or not isinstance(name, str) or not name:
@@ -182,8 +171,8 @@ def _declare(target: Any, **declared: Any) -> AnyTool:
     declared["on_doubt"] = _member(OnDoubt, declared["on_doubt"], of=name)
     _check_kinds(name, declared)
     declared["on_failure"] = on_failure_of(declared["on_failure"], where=f"tool {name!r}")
-    signature = _of_langchain(cast("BaseTool", target)) if is_langchain(target) else _signature(target, name)
-    arguments = _arguments(name, signature.fields)
+    signature = of_langchain(cast("BaseTool", target)) if is_langchain(target) else signature_of(target, name)
+    arguments = arguments_model(name, signature.fields)
     does = declared["effect"] is not EffectClass.READ
     transacts = does and signature.takes_context and inspect.iscoroutinefunction(signature.function)
     _check_doubt(name, {**declared, "transacts": transacts}, arguments)
@@ -195,24 +184,10 @@ def _declare(target: Any, **declared: Any) -> AnyTool:
         function=signature.function,
         description=signature.description,
         arguments=arguments,
-        result=_result(name, signature.returns),
+        result=result_type(name, signature.returns),
         takes_context=signature.takes_context,
         **declared,
     )
-
-
-def _of_langchain(base: BaseTool) -> _Signature:
-    return _Signature(as_function(base), base.description, arguments_of(base), Any, takes_context=False)
-
-
-def _signature(function: Callable[..., Any], name: str) -> _Signature:
-    hints = _hints(function, name)
-    parameters = list(inspect.signature(function).parameters.values())
-    takes_context = bool(parameters) and hints.get(parameters[0].name) is EffectContext
-    if "return" not in hints:
-        raise ToolMistake(f"tool {name!r}: say what it returns (a type annotation; None is one).")
-    fields = _fields(name, hints, parameters[1:] if takes_context else parameters)
-    return _Signature(function, inspect.getdoc(function) or "", fields, hints["return"], takes_context=takes_context)
 
 
 def _member(kind: type[E], word: object, *, of: str) -> E:
@@ -237,44 +212,6 @@ def _check_kinds(name: str, declared: dict[str, Any]) -> None:
     for setting in ("version", "label", "provider"):
         if not isinstance(declared[setting], str) and not (setting != "version" and declared[setting] is None):
             raise ToolMistake(f"tool {name!r}: {setting}={declared[setting]!r} is no text.")
-
-
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise ToolMistake(f"tool {name!r}: an annotation cannot be read: {error}. Import it at run time.") from None
-
-
-def _fields(name: str, hints: dict[str, Any], parameters: list[inspect.Parameter]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for parameter in parameters:
-        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        if parameter.name not in hints or not named:
-            raise ToolMistake(f"tool {name!r}: parameter {parameter.name!r} needs a name and a type annotation.")
-        if parameter.name.startswith("_"):
-            raise ToolMistake(
-                f"tool {name!r}: parameter {parameter.name!r} starts with an underscore; no plan names it."
-            )
-        fields[parameter.name] = (
-            hints[parameter.name],
-            ... if parameter.default is parameter.empty else parameter.default,
-        )
-    return fields
-
-
-def _arguments(name: str, fields: dict[str, Any]) -> type[BaseModel]:
-    try:
-        return create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid", frozen=True), **fields)
-    except (PydanticUserError, NameError) as error:
-        raise ToolMistake(f"tool {name!r}: its arguments cannot be checked: {_first_line(error)}.") from None
-
-
-def _result(name: str, hint: Any) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(hint)
-    except PydanticUserError as error:
-        raise ToolMistake(f"tool {name!r}: its result cannot be checked: {_first_line(error)}.") from None
 
 
 def _check_doubt(name: str, declared: dict[str, Any], arguments: type[BaseModel]) -> None:
@@ -334,7 +271,3 @@ def _check_undo(name: str, declared: dict[str, Any], arguments: type[BaseModel])
 
 def _named(thing: object) -> str:
     return str(getattr(thing, "__name__", None) or f"{thing!r:.80}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")

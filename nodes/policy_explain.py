@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import cedarpy
 
-from gatepost.nodes.policy import Judgement, Policy, Question, Verdict, about, context_of, request_of
+from gatepost.nodes.policy import Judgement, Policy, Verdict, about
+from gatepost.nodes.policy_question import Question, context_of, request_of
 from gatepost.nodes.policy_sets import Layers
 from gatepost.nodes.policy_text import Clause, Written
 from gatepost.state.values import printable

@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gatepost.nodes.policy import InvalidPolicy, Judgement, Policy, Question, combined, decided
+from gatepost.nodes.policy import InvalidPolicy, Judgement, Policy, combined, decided
 from gatepost.nodes.policy_check import require_sound
+from gatepost.nodes.policy_question import Question
 from gatepost.nodes.policy_schema import schemas_of
 from gatepost.nodes.tool import AnyTool
 

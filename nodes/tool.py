@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import anyio
@@ -20,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from gatepost.checkpointing.pool import Connection
+from gatepost.nodes.decimals import decimals
 from gatepost.state.effect import EffectClass, OnDoubt
-from gatepost.state.errors import CallerMistake, InvalidValue
+from gatepost.state.errors import CallerMistake
 from gatepost.state.fact import Fact
 from gatepost.state.failure import Reaction
 from gatepost.state.gate import Gate
@@ -29,9 +29,6 @@ from gatepost.state.values import storable
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_DECIMAL_MAGNITUDE = 1000
-"""Powers of ten; written out, a decimal beyond it would fill the memory."""
 
 
 class Finding(BaseModel):
@@ -286,31 +283,12 @@ class Tool(Generic[P, R]):
 
 def _plain(model: BaseModel, *, where: str) -> dict[str, JsonValue]:
     try:
-        plain = to_jsonable_python(_decimals(model.model_dump(mode="python")))
+        plain = to_jsonable_python(decimals(model.model_dump(mode="python")))
     except PydanticSerializationError as error:
         raise InvalidArguments(f"{where} is no data: {error}") from None
     storable(plain, where=where)
     result: dict[str, JsonValue] = plain
     return result
-
-
-def _decimals(value: Any) -> Any:
-    """Equal decimals are one text: 1.50 and 1.5 must not be two fingerprints."""
-    if isinstance(value, Decimal):
-        return _decimal_text(value)
-    if isinstance(value, dict):
-        return {key: _decimals(member) for key, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_decimals(member) for member in value]
-    return value
-
-
-def _decimal_text(value: Decimal) -> str:
-    """Every digit: `Decimal.normalize()` would round an amount to 28 of them."""
-    if value and abs(value.adjusted()) > _DECIMAL_MAGNITUDE:
-        raise InvalidValue(f"the decimal {value!s:.40} is beyond 10^±{_DECIMAL_MAGNITUDE}. Send it as a text.")
-    text = f"{value:f}" if value else "0"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _said(error: ValidationError) -> str:

@@ -15,13 +15,15 @@ from gatepost.checkpointing.entries import Entries
 from gatepost.checkpointing.forks import Forks
 from gatepost.checkpointing.ledger import Intent, Ledger
 from gatepost.checkpointing.session import RunSession
+from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.caution import cautious
 from gatepost.nodes.outcome import Outcome
-from gatepost.nodes.policy import Judgement, Question
+from gatepost.nodes.policy import Judgement
+from gatepost.nodes.policy_question import Question
 from gatepost.nodes.policy_sets import Layers, PolicySets
 from gatepost.nodes.reaction import reactions_to
 from gatepost.nodes.tool import AnyTool
-from gatepost.nodes.workflow import Catalog, Workflow
+from gatepost.nodes.workflow import Workflow
 from gatepost.state.approval import digest_of_action
 from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of

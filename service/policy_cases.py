@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from gatepost.nodes.policy import Question, Verdict
+from gatepost.nodes.catalog import Catalog
+from gatepost.nodes.policy import Verdict
+from gatepost.nodes.policy_question import Question
 from gatepost.nodes.policy_sets import PolicySets
 from gatepost.nodes.tool import AnyTool, InvalidArguments
-from gatepost.nodes.workflow import Catalog
 from gatepost.state.errors import CallerMistake, InvalidValue
 from gatepost.state.plan import Origin
 

@@ -525,19 +525,19 @@ CREATE FUNCTION gatepost.take_back(p_run_id text, p_actor text, p_why text) RETU
 DECLARE
     found gatepost.run;
     last gatepost.transition;
+    told boolean;
     after gatepost.run_status;
 BEGIN
     SELECT * INTO STRICT found FROM gatepost.run WHERE run_id = p_run_id FOR NO KEY UPDATE;
     SELECT * INTO last FROM gatepost.transition WHERE run_id = p_run_id AND seq = found.seq;
-    IF found.seq > 0 AND last.next = '{}' THEN
+    told := EXISTS (SELECT FROM gatepost.intervention i
+                    WHERE i.run_id = p_run_id AND i.data IS NOT NULL AND i.taken_seq IS NULL);
+    IF found.seq > 0 AND last.next = '{}' AND NOT told THEN
         RETURN NULL;
     END IF;
-    after := CASE WHEN last.status = 'blocked' AND NOT EXISTS (
+    after := CASE WHEN last.status = 'blocked' AND NOT told AND NOT EXISTS (
         SELECT FROM gatepost.approval a
         WHERE a.run_id = p_run_id AND a.status = 'decided' AND a.taken_seq IS NULL
-    ) AND NOT EXISTS (
-        SELECT FROM gatepost.intervention i
-        WHERE i.run_id = p_run_id AND i.data IS NOT NULL AND i.taken_seq IS NULL
     ) THEN 'blocked' ELSE 'queued' END;
     INSERT INTO gatepost.intervention (run_id, kind, actor, reason) VALUES (p_run_id, 'release', p_actor, p_why);
     UPDATE gatepost.run SET

@@ -42,8 +42,8 @@ class _Plain(BaseModel):
 class OnboardingRequest(_Plain):
     """What a review is started with."""
 
-    vendor: str = VENDOR
-    """The vendor's id at the services."""
+    vendor: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] = VENDOR
+    """The vendor's id at the services. One that cannot be an id is refused before there is a run."""
 
 
 class Document(_Plain):

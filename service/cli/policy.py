@@ -13,10 +13,10 @@ from gatepost.service.cli.desk import Json, Limit, Options, named, opened, read_
 from gatepost.service.cli.exits import EPILOG, Exit, guarded
 
 if TYPE_CHECKING:
+    from gatepost.nodes.catalog import Catalog
     from gatepost.nodes.policy_check import Finding
     from gatepost.nodes.policy_explain import Explanation
     from gatepost.nodes.policy_sets import PolicySets
-    from gatepost.nodes.workflow import Catalog
 
 TEST_HELP = """Try the policies on a table of cases. Exit code 4 when one goes otherwise, 2 when it cannot be read.
 
@@ -69,14 +69,16 @@ def check(
 ) -> None:
     """Check policies against the tools of the workflows that are known here: typos, unknown tools, wrong types.
 
-    Each finding has its file, line and column, and what would be right. Exit code 2 when there is one.
+    Each finding has its file, line and column, and what would be right. Exit code 2 when there is one. Without FILE it
+    says under which version each workflow is judged: the one that stands on approvals, and that `policy show` takes.
 
     Example: gatepost policy check policy.cedar
     """
     from gatepost.nodes.policy_schema import schemas_of
 
-    _, catalog = _known(context)
+    known, catalog = _known(context)
     findings: list[Finding] = []
+    judging = [] if files else _judging(known, catalog)
     sets: list[dict[str, str]] = []
     for of, policy, tools in _to_check(context, files or [], catalog):
         fits = schemas_of(tools)
@@ -84,13 +86,17 @@ def check(
         widening = [one["annotations"]["widens"] for one in policy.plain if "widens" in one.get("annotations", {})]
         sets.append({"of": of, "name": policy.name, "version": policy.version, "widens": "; ".join(map(str, widening))})
     if as_json:
-        terminal.as_json({"ok": not findings, "sets": sets, "findings": [_plain(one) for one in findings]})
+        plain = [_plain(one) for one in findings]
+        terminal.as_json({"ok": not findings, "sets": sets, "judging": judging, "findings": plain})
     else:
         for one in findings:
             terminal.say(str(one))
-        for judging in sets:
-            wider = f", widens: {judging['widens']}" if judging["widens"] else ""
-            terminal.note(f"{judging['name']} ({judging['of']}, version {judging['version']}{wider})")
+        for one_set in sets:
+            wider = f", widens: {one_set['widens']}" if one_set["widens"] else ""
+            terminal.note(f"{one_set['name']} ({one_set['of']}, version {one_set['version']}{wider})")
+        for place in judging:
+            of = f" of tenant {place['tenant']}" if place["tenant"] else ""
+            terminal.note(f"workflow {place['workflow']}{of} is judged under version {place['version']}")
         terminal.note(f"{len(findings)} wrong" if findings else "fits the tools")
     if findings:
         raise typer.Exit(Exit.USAGE)
@@ -251,7 +257,7 @@ def show(
 def _known(context: typer.Context, *, base: Any = None) -> tuple[PolicySets, Catalog]:
     """The sets and the workflows that are known here, not yet checked against each other."""
     from gatepost.graph.build import policy_sets
-    from gatepost.nodes.workflow import Catalog
+    from gatepost.nodes.catalog import Catalog
     from gatepost.service.catalog import find_workflows
 
     options: Options = context.obj
@@ -274,6 +280,15 @@ def _to_check(context: typer.Context, files: list[Path], catalog: Catalog) -> li
         ("deployment", sets.base, everything),
         *((f"workflow {flow}", one, list(catalog.tools(flow).values())) for flow, one in sets.workflows.items()),
         *((f"tenant {tenant}", one, everything) for tenant, one in sets.tenants.items()),
+    ]
+
+
+def _judging(sets: PolicySets, catalog: Catalog) -> list[dict[str, str]]:
+    """Under which version the runs of each workflow are judged; of tenants, those with a set of their own."""
+    return [
+        {"workflow": flow, "tenant": tenant, "version": sets.layers(workflow=flow, tenant=tenant).asked_under}
+        for flow in catalog.workflows
+        for tenant in ("", *sets.tenants)
     ]
 
 

@@ -129,7 +129,7 @@ def serving(book: Path) -> Iterator[str]:
             process.kill()
 
 
-def wait_until(fact: Callable[[], bool], *, seconds: float = 10) -> None:
+def wait_until(fact: Callable[[], bool], *, seconds: float = 60) -> None:
     """Return as soon as a fact holds; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not fact():

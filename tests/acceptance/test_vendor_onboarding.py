@@ -33,7 +33,7 @@ from gatepost.examples.vendor_onboarding.artifact import ARTIFACT, schema_text
 from gatepost.examples.vendor_onboarding.planning import kinds_in
 from gatepost.examples.vendor_onboarding.proposal import propose
 from gatepost.nodes.policy_sets import PolicySets, set_of
-from gatepost.state.errors import InvalidDecision
+from gatepost.state.errors import InvalidDecision, InvalidValue, UnknownRun
 from gatepost.testing import Database, assert_history
 from gatepost.testing.plugin import GraphFactory
 
@@ -211,6 +211,14 @@ def test_unknown_vendor_ends_as_failed_and_without_artifact(graph: GatepostGraph
     assert (result["status"], result["outcome"]["decision"]) == ("failed", None)
     assert result["outcome"]["reason"].endswith(f"404 Not Found: No vendor 'nobody'; there is {VENDOR!r}.")
     assert graph.saver.bridge.run(graph.saver.history.artifacts(RUN)) == []
+
+
+@pytest.mark.parametrize("vendor", ["", " \n", "x" * 201])
+def test_a_vendor_that_cannot_be_one_starts_no_run(graph: GatepostGraph, vendor: str) -> None:
+    with pytest.raises(InvalidValue, match="the input of workflow 'vendor_onboarding' cannot be used: vendor: "):
+        graph.invoke({"goal": GOAL, "input": {"vendor": vendor}}, CONFIG)
+    with pytest.raises(UnknownRun):
+        graph.saver.bridge.run(graph.saver.runs.get(RUN, "local"))
 
 
 def test_demo_survives_its_kill(gatepost_database: Database, services_url: str, tmp_path: Path) -> None:

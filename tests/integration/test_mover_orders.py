@@ -73,6 +73,19 @@ def test_a_cancelled_run_stands_still_and_says_so_everywhere(shop: Any, boss: Bo
     assert (last["source"], last["actor"], last["status"], last["next"]) == ("operator", "olga", "cancelled", [])
 
 
+def test_a_run_that_was_held_before_its_recovery_began_is_released_into_it(shop: Any, boss: Boss, owner: Any) -> None:
+    shop.open()
+    run = shop.run()
+    boss.cancel(run)
+    shop.graph.recover(run, "rollback", by="olga")
+    assert boss.hold(run).status is RunStatus.HELD
+    assert boss.release(run) is RunStatus.QUEUED
+    assert shop.graph.invoke(None, shop.config())["status"] == "cancelled"
+    assert owner.run(run)["reason"] == "rolled back by olga"
+    with pytest.raises(CallerMistake, match="has ended"):
+        boss.release(run)
+
+
 def test_a_run_that_never_began_is_called_off(boss: Boss, owner: Any) -> None:
     boss.yard.admit("a")
     assert boss.cancel(f"{boss.yard.name}-a").status is RunStatus.CANCELLED

@@ -15,8 +15,9 @@ from typer.testing import CliRunner, Result
 
 from gatepost import Policy
 from gatepost.examples.vendor_onboarding import WORKFLOW
-from gatepost.nodes.policy import Question, Verdict
+from gatepost.nodes.policy import Verdict
 from gatepost.nodes.policy_explain import explain
+from gatepost.nodes.policy_question import Question
 from gatepost.nodes.policy_sets import PolicySets
 from gatepost.service.cli.app import app
 from gatepost.service.cli.policy import TEST_HELP
@@ -172,6 +173,11 @@ def test_a_step_of_a_run_and_the_version_it_was_judged_under(command: Command, g
     assert said["policy_version"] == version
     assert SMALL in command(*on, "policy", "show", version[:8]).stdout
     assert [row["version"] for row in json.loads(command(*on, "policy", "list", "--json").stdout)] == [version]
+    checked = json.loads(command(*on, "policy", "check", "--json").stdout)
+    assert {"workflow": "sell", "tenant": "", "version": version} in checked["judging"]
+    for printed in (version, *(one["version"] for one in checked["sets"] if one["of"] == "deployment")):
+        assert SMALL in command(*on, "policy", "show", printed).stdout
+    assert "is kept when a run is moved under it" in command(*on, "policy", "show", "f00").stderr
     Path("small.cedar").write_text(SMALL.replace("< 50", "< 500"))
     changed = command(*on, "policy", "explain", "--run", "r1", "--step", "charge").stdout
     assert f"judged under version {version}" in changed

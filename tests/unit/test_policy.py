@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost import Policy
-from gatepost.nodes.policy import InvalidPolicy, Judgement, Question, Verdict, cedar_value
+from gatepost.nodes.policy import InvalidPolicy, Judgement, Verdict
+from gatepost.nodes.policy_question import Question, cedar_value
 
 RUN, ASK, FORBID = Verdict.RUN, Verdict.ASK, Verdict.FORBID
 ALLOW = '@id("allow") permit (principal, action, resource);'

@@ -11,10 +11,10 @@ import pytest
 from gatepost import Condition, FixedPlan, Plan, Policy, Step, Workflow, ref, tool
 from gatepost.checkpointing.session import RunRow, RunSession
 from gatepost.graph.routing import route
+from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.policy_gate import policy_gate
 from gatepost.nodes.policy_sets import PolicySets
 from gatepost.nodes.visit import Equipment, Visit
-from gatepost.nodes.workflow import Catalog
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.board import Board
 from gatepost.state.channels import collect, merge, tally

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gatepost import FixedPlan, Plan, Policy, Workflow
-from gatepost.nodes.policy import InvalidPolicy, Question, Verdict
+from gatepost.nodes.policy import InvalidPolicy, Verdict
+from gatepost.nodes.policy_question import Question
 from gatepost.nodes.policy_sets import PolicySets, set_of, tenants_of
 
 RUN, ASK, FORBID = Verdict.RUN, Verdict.ASK, Verdict.FORBID

@@ -10,9 +10,9 @@ from unittest.mock import Mock
 import pytest
 
 from gatepost import EffectContext, FixedPlan, Plan, Workflow, tool
+from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.replacement import stand_in
 from gatepost.nodes.tool import InvalidArguments, InvalidResult, ToolMistake
-from gatepost.nodes.workflow import Catalog
 
 CONTEXT = EffectContext(
     idempotency_key="eff_1", run_id="r", step_id="s", tenant="local", now=datetime(2026, 1, 1, tzinfo=UTC), seed=1

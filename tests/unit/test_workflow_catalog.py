@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from gatepost import FixedPlan, Plan, Situation, Step, Tool, Workflow, ref, tool
+from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.planner import fit
 from gatepost.nodes.tool import ToolMistake
-from gatepost.nodes.workflow import Catalog, next_plan
+from gatepost.nodes.workflow import next_plan
 from gatepost.state.board import Board
 from gatepost.state.errors import InvalidPlan, InvalidValue, UnknownGoal
 from gatepost.state.status import StepStatus

@@ -19,8 +19,8 @@ from gatepost import (
     build_graph,
     tool,
 )
+from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.tool import ToolMistake
-from gatepost.nodes.workflow import Catalog
 from gatepost.state.errors import DoorClosed
 
 

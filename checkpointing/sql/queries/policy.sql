@@ -10,9 +10,13 @@ ON CONFLICT (workflow, tenant) DO UPDATE SET version = EXCLUDED.version, since =
 WHERE policy_in_force.version <> EXCLUDED.version;
 
 -- name: show
--- The sets of a version; it may be abbreviated.
-SELECT version, sets, first_used FROM gatepost.policy_version
-WHERE starts_with(version, %(prefix)s) ORDER BY version LIMIT 2;
+-- The sets of a version, or the one set that has it by itself; it may be abbreviated.
+SELECT DISTINCT ON (version) version, sets, first_used FROM (
+    SELECT version, sets, first_used, 1 AS rank FROM gatepost.policy_version
+    UNION ALL
+    SELECT one ->> 'version', jsonb_build_array(one), v.first_used, 2
+    FROM gatepost.policy_version v, jsonb_array_elements(v.sets) AS one WHERE one ->> 'version' <> ''
+) AS known WHERE starts_with(version, %(prefix)s) ORDER BY version, rank, first_used LIMIT 2;
 
 -- name: page
 -- What has judged here, the latest first.
