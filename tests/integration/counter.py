@@ -125,7 +125,7 @@ WEIGH = Workflow(
     tools=(weigh,),
     conclude=_ticket,
 )
-_BILLED = {name: ref("input", f"/{name}") for name in ("customer", "note", "lines")}
+_BILLED: dict[str, Any] = {name: ref("input", f"/{name}") for name in ("customer", "note", "lines")}
 BILL = Workflow(
     name="bill",
     goals=("bill",),
