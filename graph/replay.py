@@ -58,12 +58,14 @@ async def replay_recording(
 
     Raises:
         UnknownVersion: the run belongs to a workflow or a graph version that is not here.
-        InvalidValue: the recording has gaps, or no state to start from; it has no transition `begin`, or none from
-            `begin` to `until`; there is no node `brake`.
+        InvalidValue: the recording has gaps, or no state to start from; there is no node `brake`; what `check_stretch`
+            raises.
     """
+    check_stretch(recording.run_id, recording.last, begin=begin, until=until)
     tape = Tape(recording)
     _readable(tape, equipment, graph_version)
-    _there(recording, equipment, begin=begin, until=until, brake=brake)
+    if brake is not None and brake not in (nodes := wired(equipment).nodes):
+        raise InvalidValue(f"there is no node {brake!r}; there are {', '.join(sorted(nodes))}.")
     start = _start(tape, max(0, begin - 1))
     end = min(recording.last, until or recording.last)
 
@@ -232,14 +234,24 @@ def _readable(tape: Tape, equipment: Equipment, graph_version: str) -> None:
         )
 
 
-def _there(recording: Recording, equipment: Equipment, *, begin: int, until: int | None, brake: str | None) -> None:
-    """Who asks for what there is not would be told "identical", of nothing."""
-    if begin > recording.last:
-        raise InvalidValue(f"there is no transition {begin}: the last one on record is {recording.last}.")
+def check_stretch(run_id: str, last: int, *, begin: int, until: int | None) -> None:
+    """Check that there is something to replay: who asks for what there is not would be told "identical", of nothing.
+
+    Args:
+        run_id: the run.
+        last: its last transition on record; 0: there is none yet.
+        begin: the first transition to make again.
+        until: the last one to compare; None: all.
+
+    Raises:
+        InvalidValue: nothing is there, or nothing lies between.
+    """
+    if not last:
+        raise InvalidValue(f"run {run_id} has not begun; there is nothing to replay.")
+    if begin > last:
+        raise InvalidValue(f"there is no transition {begin}: the last one on record is {last}.")
     if until is not None and begin > until:
         raise InvalidValue(f"nothing lies between: transition {begin}, the first, comes after {until}, the last.")
-    if brake is not None and brake not in (nodes := wired(equipment).nodes):
-        raise InvalidValue(f"there is no node {brake!r}; there are {', '.join(sorted(nodes))}.")
 
 
 def _start(tape: Tape, wanted: int) -> int:

@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -70,7 +70,7 @@ class Log:
             self.broken("nobody reads its log any more")
 
 
-def _mute(streams: list[IO[str]]) -> None:
+def _mute(streams: Sequence[IO[str]]) -> None:
     """Nothing can be written to a terminal that was closed, and Python would complain at the end of what is left."""
     for stream in streams:
         nowhere = os.open(os.devnull, os.O_WRONLY)

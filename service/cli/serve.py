@@ -85,7 +85,7 @@ def serve(
             "--connections",
             min=0,
             envvar="GATEPOST_CONNECTIONS",
-            help="At once from one address, a trusted proxy excepted; 0: no limit.",
+            help="Connections at once from one address, a trusted proxy excepted; 0: no limit.",
         ),
     ] = CONNECTIONS,
     metrics_port: MetricsPort = None,

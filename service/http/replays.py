@@ -20,6 +20,7 @@ from typing import Any
 
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.recordings import record_of
+from gatepost.graph.replay import check_stretch
 from gatepost.service.http.problem import Refused
 from gatepost.state import errors
 from gatepost.state.errors import CallerMistake
@@ -87,14 +88,10 @@ class Replays:
 
         Raises:
             Refused: the run is too long, it took too long, or too many are under way.
-            CallerMistake: the run has not begun, or today's code does not know what made it.
+            CallerMistake: it has nothing there to replay, or today's code does not know what made it.
         """
         run_id = row["run_id"]
-        if not row["seq"]:
-            raise CallerMistake(f"run {run_id} has not begun; there is nothing to replay.")
-        begin, until = options.get("begin") or 1, options.get("until") or row["seq"]
-        if begin > min(until, row["seq"]):
-            raise CallerMistake(f"nothing lies between {begin} and {until}: run {run_id} has 1 to {row['seq']}.")
+        check_stretch(run_id, row["seq"], begin=options.get("begin") or 1, until=options.get("until"))
         if row["seq"] > self._longest:
             raise _too_much(run_id, f"It has {row['seq']} transitions; over HTTP, runs of up to {self._longest} are.")
         if (size := len(json.dumps(row["input"])) * row["seq"]) > self._largest:

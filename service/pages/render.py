@@ -71,6 +71,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(ago=ago, clock=clock, exact=utc, pretty=pretty, kept=kept, words=words, sentence=sentence)
+    made.filters.update(parted=parted)
     made.filters.update(headline=told.headline, details=lambda one: list(told.details(one)))
     made.tests.update(listed=_listed, tabular=_tabular)
     made.globals["release"] = version("gatepost")
@@ -114,6 +115,11 @@ def words(name: object) -> str:
 def sentence(text: object) -> str:
     """An error's words, which follow a colon elsewhere, as a sentence of their own."""
     return str(text)[:1].upper() + str(text)[1:]
+
+
+def parted(text: str) -> Markup:
+    """Text in which a line may also end behind an underscore; whoever copies it gets it as it is."""
+    return Markup(str(escape(safe(text))).replace("_", "_<wbr>"))  # noqa: S704 (escaped right here)
 
 
 def kept(value: object) -> Markup:

@@ -1,10 +1,11 @@
-"""A terminal is closed, or `gatepost dev` killed: what was started in it leaves as it does when it is asked to."""
+"""What is started to stay: it says at once where it is, and leaves in order when its terminal is closed."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import termios
@@ -12,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.acceptance.processes import wait_until
 from tests.acceptance.shell import COMMAND, SECONDS, TILL, Shell
 
 from gatepost import Checkpointer, build_graph
@@ -24,6 +24,7 @@ from gatepost.testing import Database
 
 LENT = "SELECT revoked_at, expires_at - gatepost.now() < interval '10 min' AS short FROM gatepost.api_key"
 DEV = ("dev", "--port", "0")
+SERVE = ("serve", "--port", "0")
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def shell(tmp_path: Path, gatepost_database: Database) -> Shell:
     return Shell(tmp_path, gatepost_database.url)
 
 
-@pytest.mark.parametrize("command", [DEV, ("serve", "--with-worker", "--port", "0"), ("worker",)])
+@pytest.mark.parametrize("command", [DEV, (*SERVE, "--with-worker"), ("worker",)])
 def test_a_closed_terminal_lets_runs_reach_their_next_superstep(shell: Shell, command: tuple[str, ...]) -> None:
     assert shell.run("run", "start", "--detach", "--goal", "linger", "--id", "r1").code == 0
     ours, theirs = os.openpty()
@@ -60,12 +61,21 @@ def test_a_closed_terminal_lets_runs_reach_their_next_superstep(shell: Shell, co
     assert all(row["revoked_at"] for row in shell.rows(LENT))
 
 
-def test_the_key_of_dev_that_was_killed_is_soon_none(shell: Shell) -> None:
-    with shell.started(*TILL, *DEV) as process:
-        wait_until(lambda: bool(shell.rows(LENT)), seconds=SECONDS)
+@pytest.mark.parametrize(
+    ("command", "says", "lent"),
+    [(DEV, "Open http://", [{"revoked_at": None, "short": True}]), (SERVE, "serving http://", [])],
+)
+def test_an_address_is_said_at_once_into_a_pipe_and_the_key_of_dev_soon_ends_when_it_is_killed(
+    shell: Shell, command: tuple[str, ...], says: str, lent: list[dict[str, object]]
+) -> None:
+    shell.environment.pop("PYTHONUNBUFFERED", None)  # it would write at once whatever we do
+    with shell.started(*TILL, *command) as process:
+        assert process.stdout is not None
+        assert select.select([process.stdout], [], [], SECONDS)[0], "it keeps its address to itself"
+        assert process.stdout.readline().decode().startswith(says)
         process.kill()
         process.wait()
-    assert shell.rows(LENT) == [{"revoked_at": None, "short": True}]
+    assert shell.rows(LENT) == lent
 
 
 def test_the_key_of_dev_is_renewed_while_dev_lives_and_not_once_it_is_revoked(checkpointer: Checkpointer) -> None:

@@ -34,7 +34,7 @@ SWITCHES = (
 )
 LOOKS = 300
 PAUSE = threading.Event()
-DESK, PHONE = (1280, 900), (390, 844)
+DESK, PHONE = (1280, 900), (360, 780)
 
 
 class Tab:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from langgraph.types import Command
 from psycopg.rows import dict_row
+from tests.integration.desks import alice, desk, served, sold, tab  # noqa: F401 (fixtures)
 
 from gatepost import (
     ApprovalRequest,

@@ -33,7 +33,7 @@ def look(name: str) -> dict[str, str]:
 
 
 @tool(effect="write", on_doubt="retry")
-def charge(ctx: EffectContext, customer: str, cents: int, note: str = "", lines: list[dict[str, Any]] = []) -> str:  # noqa: B006
+def charge(ctx: EffectContext, customer: str, cents: int = 9, note: str = "", lines: list[dict[str, Any]] = []) -> str:  # noqa: B006
     """Charge a customer."""
     with Path(os.environ[BOOK]).open("a", encoding="utf-8") as book:
         book.write(f"{ctx.idempotency_key}\n")
@@ -125,4 +125,11 @@ WEIGH = Workflow(
     tools=(weigh,),
     conclude=_ticket,
 )
-WORKFLOWS = [SELL, STAY, WEIGH]
+_BILLED: dict[str, Any] = {name: ref("input", f"/{name}") for name in ("customer", "note", "lines")}
+BILL = Workflow(
+    name="bill",
+    goals=("bill",),
+    strategy=FixedPlan(Plan(steps=(Step(id="charge", tool="charge", args=_BILLED),))),
+    tools=(charge,),
+)
+WORKFLOWS = [SELL, STAY, WEIGH, BILL]

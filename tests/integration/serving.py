@@ -72,6 +72,8 @@ class Served:
         self.url = url
         self.hall = hall
         self.keys = Keys(hall.pools)
+        self.log = book.with_name("log")
+        """What it said on stderr."""
         self._book = book
         self._people: list[Person] = []
 

@@ -339,6 +339,9 @@ def test_what_is_not_on_record_is_not_called_identical(shop: Shop) -> None:
     for asked, told in mistakes:
         with pytest.raises(InvalidValue, match=told):
             replay(shop.run(), shop.graph, **asked)
+    shop.graph.admit({"goal": "sell"}, shop.config("later"))
+    with pytest.raises(InvalidValue, match="has not begun"):
+        replay(shop.run("later"), shop.graph)
 
 
 def test_every_unfinished_run_is_tried_before_a_deploy(build: Build) -> None:

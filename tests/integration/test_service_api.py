@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from tests.acceptance.processes import wait_until
 from tests.integration.counter import SELL
-from tests.integration.serving import HERE, SECONDS, Person, Served, service
+from tests.integration.serving import HERE, SECONDS, Person, Served
 
 from gatepost import Checkpointer, build_graph
 from gatepost.checkpointing.requests import Requests, Sent
@@ -32,19 +32,6 @@ from gatepost.state.errors import AlreadyDecided
 from gatepost.testing import Database
 
 OTHER = "elsewhere"
-
-
-@pytest.fixture(scope="module")
-def served(town: Database, town_hall: Checkpointer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service on the module's database."""
-    with service(town.url, town_hall, tmp_path_factory.mktemp("service")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def alice(served: Served) -> Person:
-    """Who may everything in the tenant `local`."""
-    return served.person("alice")
 
 
 @pytest.fixture(scope="module")

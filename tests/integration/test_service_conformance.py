@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, cast
 
 import httpx
@@ -25,10 +25,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.integration.serving import Person, Served, service
-
-from gatepost import Checkpointer
-from gatepost.testing import Database
+from tests.integration.serving import Person, Served
 
 LONGER = int(os.environ.get("GATEPOST_CONFORMANCE", "0"))
 EXAMPLES = LONGER or 8
@@ -44,19 +41,6 @@ CHECKS: list[Any] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-
-
-@pytest.fixture(scope="module")
-def served(town: Database, town_hall: Checkpointer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service on the module's database."""
-    with service(town.url, town_hall, tmp_path_factory.mktemp("conformance")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def alice(served: Served) -> Person:
-    """Who may everything."""
-    return served.person("alice")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import asyncio
 import re
 import socket
 import uuid
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,22 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from tests.acceptance.processes import wait_until
-from tests.integration.serving import Person, Served, service
+from tests.integration.serving import Person, Served
 
-from gatepost import Checkpointer
 from gatepost.service.http import guard
 from gatepost.service.http.guard import Guard, Place
 from gatepost.service.http.house import EXPORTS_OF_ONE, STREAMS_OF_ONE
-from gatepost.testing import Database
 
 FORM = re.compile(r'name="form_token" value="([^"]+)"')
-
-
-@pytest.fixture(scope="module")
-def served(town: Database, town_hall: Checkpointer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service on the module's database."""
-    with service(town.url, town_hall, tmp_path_factory.mktemp("limits")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -42,12 +42,6 @@ def served(town: Database, town_hall: Checkpointer, folder: Path) -> Iterator[Se
 
 
 @pytest.fixture(scope="module")
-def alice(served: Served) -> Person:
-    """Who starts runs in the tenant `local`."""
-    return served.person("alice")
-
-
-@pytest.fixture(scope="module")
 def mint(served: Served, town_hall: Checkpointer) -> Mint:
     """Makes a link to a question, for bob unless otherwise said."""
 

@@ -35,12 +35,6 @@ def served(town: Database, town_hall: Checkpointer, folder: Path) -> Iterator[Se
 
 
 @pytest.fixture(scope="module")
-def alice(served: Served) -> Person:
-    """Who may everything in the tenant `local`."""
-    return served.person("alice")
-
-
-@pytest.fixture(scope="module")
 def weighed(alice: Person) -> str:
     """A run that has succeeded, with artifacts."""
     run = alice.start("weigh", customer="salt")

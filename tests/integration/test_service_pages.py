@@ -6,16 +6,15 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 from tests.integration.browser import DESK, PHONE, Tab, browser, needs_chromium
-from tests.integration.serving import Person, Served, service
+from tests.integration.desks import sign_in
+from tests.integration.serving import Person, Served
 
 from gatepost import Checkpointer
-from gatepost.testing import Database
 
 HOSTILE = (
     "<script>alert('text')</script>",
@@ -27,19 +26,6 @@ HOSTILE = (
     "\u202egnp.exe \u200b",
 )
 FORM = re.compile(r'name="form_token" value="([^"]+)"')
-
-
-@pytest.fixture(scope="module")
-def served(town: Database, town_hall: Checkpointer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service on the module's database."""
-    with service(town.url, town_hall, tmp_path_factory.mktemp("pages")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def alice(served: Served) -> Person:
-    """Who may everything in the tenant `local`."""
-    return served.person("alice")
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +47,7 @@ def desk(served: Served, alice: Person) -> Iterator[httpx.Client]:
 def signed_in(tab: Tab, served: Served, person: Person) -> Tab:
     """Type the key, and enter."""
     tab.call("Network.clearBrowserCookies")
-    tab.look()
-    tab.open(f"{served.url}/sign-in")
-    tab.run(f"document.querySelector('#key').value = {person.key.secret!r}")
-    tab.click("#with-key button")
+    sign_in(tab, served, person)
     assert tab.run("location.pathname") == "/inbox"
     return tab
 
@@ -247,7 +230,7 @@ def test_pages_of_another_tenant_read_as_pages_that_never_were(served: Served, a
         assert alice.key.key_id not in client.get("/runs").text
 
 
-def test_the_service_says_no_secret_to_its_log(served: Served, alice: Person, tmp_path_factory: Any) -> None:
-    (log,) = {found.resolve() for found in tmp_path_factory.getbasetemp().glob("pages*/log")}
+def test_the_service_says_no_secret_to_its_log(served: Served, alice: Person) -> None:
+    log = served.log
     assert alice.key.secret not in log.read_text()
     assert subprocess.run(["grep", "-c", "gp_", str(log)], check=False, capture_output=True).stdout == b"0\n"

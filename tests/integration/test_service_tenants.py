@@ -9,18 +9,16 @@ from __future__ import annotations
 import pkgutil
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import httpx
 import pytest
-from tests.integration.serving import Person, Served, service
+from tests.integration.serving import Person, Served
 
-from gatepost import Checkpointer
 from gatepost.checkpointing.keys import SCOPES
 from gatepost.service import pages
-from gatepost.testing import Database
 
 OTHER = "elsewhere"
 NEVER = {"run_id": "run_ffffffffffffffffffff", "approval": "apr_ffffffffffff"}
@@ -28,13 +26,6 @@ BESIDE = {"name": "ticket.json", "step": "first", "order": "hold"}
 """What stands beside an id in an address; anything else is `1`."""
 FORM = re.compile(r'name="form_token" value="([^"]+)"')
 SAME = frozenset({"date", "content-length"})
-
-
-@pytest.fixture(scope="module")
-def served(town: Database, town_hall: Checkpointer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service on the module's database."""
-    with service(town.url, town_hall, tmp_path_factory.mktemp("tenants")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

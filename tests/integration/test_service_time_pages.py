@@ -3,63 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
 import httpx
 import psycopg
-import pytest
-from tests.integration.browser import Tab, browser, needs_chromium
-from tests.integration.serving import Person, Served, service
+from tests.integration.browser import Tab, needs_chromium
+from tests.integration.desks import HOSTILE
+from tests.integration.serving import Person, Served
 
-from gatepost import Checkpointer
 from gatepost.testing import Database
 
-HOSTILE = "<img src=x onerror=alert(1)></code></textarea><script>alert(2)</script>'\"{{7*7}}\u202e"
 TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
 MARKUP = "document.querySelectorAll('main img, main script, main [onerror], main [onload]').length"
-
-
-@pytest.fixture(scope="module")
-def served(town: Database, town_hall: Checkpointer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service on the module's database."""
-    with service(town.url, town_hall, tmp_path_factory.mktemp("time")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def alice(served: Served) -> Person:
-    """Who may everything."""
-    return served.person("alice")
-
-
-@pytest.fixture(scope="module")
-def tab(served: Served, alice: Person) -> Iterator[Tab]:
-    """A browser, signed in."""
-    with browser() as found:
-        found.look()
-        found.open(f"{served.url}/sign-in")
-        found.run(f"document.querySelector('#key').value = {alice.key.secret!r}")
-        found.click("#with-key button")
-        yield found
-
-
-@pytest.fixture(scope="module")
-def desk(served: Served, alice: Person) -> Iterator[httpx.Client]:
-    """Alice's browser, without its scripts."""
-    with httpx.Client(base_url=served.url, headers={"Accept": "text/html"}, timeout=30) as client:
-        client.post("/sign-in", data={"key": alice.key.secret})
-        yield client
-
-
-@pytest.fixture(scope="module")
-def sold(alice: Person) -> str:
-    """A run that has ended, in which everybody wrote markup."""
-    run = alice.start(customer=HOSTILE, note=HOSTILE)
-    alice.decide(alice.asked(run)["id"], type="approve", comment=HOSTILE)
-    alice.wait(run, "succeeded")
-    return run
 
 
 def _token(desk: httpx.Client, path: str) -> str:
