@@ -53,7 +53,7 @@ class Forked(subprocess.Popen[Any]):
         words: what follows `gatepost`.
         cwd: where it is called from.
         env: its environment.
-        stdin, stdout, stderr: `PIPE`, `STDOUT` or a file descriptor.
+        stdin, stdout, stderr: `PIPE`, `DEVNULL`, `STDOUT` or a file descriptor.
         text: whether its pipes carry text.
     """
 
@@ -83,7 +83,7 @@ class Forked(subprocess.Popen[Any]):
         with its:
             socket.send_fds(_parent(), [json.dumps(called).encode()], [its.fileno(), *theirs])
         for end, given in zip(theirs, (stdin, stdout, stderr), strict=True):
-            if given == subprocess.PIPE:
+            if given in {subprocess.PIPE, subprocess.DEVNULL}:
                 os.close(end)
         self.pid = int.from_bytes(self._heard(None), "big")
 
@@ -162,6 +162,8 @@ def _forks(environment: Mapping[str, str]) -> bool:
 
 def _pipe(given: int, mode: str, *, text: bool) -> tuple[IO[Any] | None, int]:
     """Our end of a stream, if it has one, and theirs."""
+    if given == subprocess.DEVNULL:
+        return None, os.open(os.devnull, os.O_RDWR)
     if given != subprocess.PIPE:
         return None, given
     reading, writing = os.pipe()
