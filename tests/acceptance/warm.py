@@ -12,6 +12,7 @@ import atexit
 import io
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 COMMAND = (sys.executable, "-m", "gatepost.service.cli.app")
+HERE = Path(__file__).parent
 COLD = "GATEPOST_TEST_COLD"
 NARROW = ("LANG", "LC_", "PYTHON")
 """What an interpreter reads when it starts; a command for which it is different is no fork."""
@@ -50,7 +52,7 @@ class Forked(subprocess.Popen[Any]):
     """A command under way, as `subprocess.Popen` has it.
 
     Args:
-        words: what follows `gatepost`.
+        words: what follows the interpreter: `-m gatepost.service.cli.app` or a script, and its arguments.
         cwd: where it is called from.
         env: its environment.
         stdin, stdout, stderr: `PIPE`, `DEVNULL`, `STDOUT` or a file descriptor.
@@ -144,11 +146,11 @@ def started(
     text: bool = False,
     cold: bool = False,
 ) -> subprocess.Popen[Any]:
-    """A process: a fork, where it is `gatepost` and nothing speaks against it."""
-    if cold or tuple(command[: len(COMMAND)]) != COMMAND or not _forks(env):
+    """A process: a fork, where it is `gatepost` or a script of ours and nothing speaks against it."""
+    ours = tuple(command[: len(COMMAND)]) == COMMAND or Path(os.fsdecode(command[1])).parent == HERE
+    if cold or command[0] != sys.executable or not ours or not _forks(env):
         return subprocess.Popen(command, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, text=text)
-    words = command[len(COMMAND) :]
-    return Forked(words, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, text=text)
+    return Forked(command[1:], cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, text=text)
 
 
 def _forks(environment: Mapping[str, str]) -> bool:
@@ -231,7 +233,6 @@ def _tell(whom: socket.socket, what: int) -> None:
 
 def _become(called: dict[str, Any], streams: list[int]) -> None:
     """Take over everything that a process is called with."""
-    from gatepost.service.cli import app  # noqa: PLC0415
     from gatepost.state import crash  # noqa: PLC0415
 
     for number, stream in enumerate(streams):
@@ -252,8 +253,8 @@ def _become(called: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(called["env"])
     path = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    sys.path[:0] = [called["cwd"], *path]
-    sys.argv = [str(app.__file__), *called["words"]]
+    first = called["cwd"] if called["words"][0] == "-m" else str(Path(called["words"][0]).parent)
+    sys.path[:0] = [first, *path]
     if instant := os.environ.get(crash.VARIABLE):
         crash.meet(crash.Fate.at(instant))
 
@@ -270,10 +271,17 @@ def _main() -> None:
     assert threading.active_count() == 1, "a fork would lose these threads"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the commands
     gc.freeze()
-    called = _serve(socket.socket(fileno=int(sys.argv[1])))
+    called, streams = _serve(socket.socket(fileno=int(sys.argv[1])))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _become(*called)
-    import_module("gatepost.service.cli.app").main()
+    _become(called, streams)
+    words = called["words"]
+    if words[0] == "-m":
+        app = import_module(words[1])
+        sys.argv = [str(app.__file__), *words[2:]]
+        app.main()
+    else:
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
 
 
 if __name__ == "__main__":
