@@ -22,7 +22,7 @@ import psycopg
 from psycopg.rows import dict_row
 from tests.acceptance import mill
 from tests.acceptance.processes import HERE, wait_until
-from tests.acceptance.shell import COMMAND
+from tests.acceptance.warm import COMMAND, started
 
 from gatepost import Checkpointer, Policy, build_graph
 
@@ -37,15 +37,7 @@ class Hand:
     """A worker process; leaving the block kills it."""
 
     def __init__(self, *command: str, folder: Path, environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process = started(command, cwd=folder, env=environment, stderr=subprocess.STDOUT, text=True)
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -139,12 +131,11 @@ class Fleet:
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command, to its end."""
-        said = subprocess.run(
-            [*COMMAND, *MILL, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True,
-            timeout=SECONDS, check=False,
-        )  # fmt: skip
-        assert "Traceback" not in said.stderr, said.stderr
-        return said
+        command = (*COMMAND, *MILL, *arguments)
+        with started(command, cwd=self.folder, env=self.environment, text=True) as process:
+            out, err = process.communicate("", timeout=SECONDS)
+        assert "Traceback" not in err, err
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def admit(self, goal: str, *runs: str, priority: int = 0) -> None:
         """Runs for whoever moves them."""

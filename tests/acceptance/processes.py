@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from tests.acceptance.warm import started
+
 from gatepost.examples.services import SERVICES_VARIABLE, KeyBooks, Services
 from gatepost.state.effect import key_of
 
@@ -28,13 +30,8 @@ class Worker:
     """A worker process; leaving the block kills it."""
 
     def __init__(self, *options: str, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), *options],
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, str(HERE / "worker.py"), *options]
+        self._process = started(command, cwd=Path.cwd(), env=environment, stderr=2, text=True)
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,9 @@ from typing import IO, Any, Self
 import psycopg
 from psycopg.rows import dict_row
 from tests.acceptance.processes import HERE, wait_until
+from tests.acceptance.warm import COMMAND, started
 
 SECONDS = 30.0
-COMMAND = (sys.executable, "-m", "gatepost.service.cli.app")
 TILL = ("--workflows", "till:WORKFLOWS")
 TYPED = "gatepost --workflows till:WORKFLOWS"
 """How a command is printed that a person is to type."""
@@ -55,6 +55,8 @@ class Shell:
         database: its conninfo.
         more: of the environment.
     """
+
+    cold = False
 
     def __init__(self, folder: Path, database: str, **more: str) -> None:
         self.folder = folder
@@ -89,14 +91,7 @@ class Shell:
     @contextmanager
     def started(self, *arguments: str | bytes, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
         """A command under way; killed when the block is left before it has ended."""
-        with subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-        ) as process:
+        with self._started(arguments, stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE) as process:
             try:
                 yield process
             finally:
@@ -105,7 +100,12 @@ class Shell:
 
     def terminal(self, *arguments: str) -> Terminal:
         """A command with the till's workflows, on a terminal."""
-        return Terminal([*COMMAND, *TILL, *arguments], folder=self.folder, environment=self.environment)
+        return Terminal(lambda theirs: self._started([*TILL, *arguments], stdin=theirs, stdout=theirs, stderr=theirs))
+
+    def _started(self, words: Sequence[str | bytes], *, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[Any]:
+        command = [*COMMAND, *words]
+        where: dict[str, Any] = {"cwd": self.folder, "env": self.environment, "cold": self.cold}
+        return started(command, stdin=stdin, stdout=stdout, stderr=stderr, **where)
 
     def rows(self, statement: Any, *params: Any) -> list[dict[str, Any]]:
         """What is really in the database."""
@@ -133,16 +133,20 @@ class Shell:
         (self.folder / "open").touch()
 
 
+class ColdShell(Shell):
+    """One whose commands are interpreters of their own, as when somebody types them."""
+
+    cold = True
+
+
 class Terminal:
     """A process with a person before it; leaving the block kills it."""
 
-    def __init__(self, command: list[str], *, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, start: Callable[[int], subprocess.Popen[bytes]]) -> None:
         self._ours, theirs = os.openpty()
         self._seen = ""
         self._read = 0
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            command, cwd=folder, env=dict(environment), stdin=theirs, stdout=theirs, stderr=theirs
-        )
+        self.process = start(theirs)
         os.close(theirs)
 
     def __enter__(self) -> Self:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.acceptance.shell import TYPED, Shell
+from tests.acceptance.shell import TYPED, ColdShell, Shell
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -37,12 +37,12 @@ BROKEN = {
 
 @pytest.fixture
 def shell(tmp_path: Path, gatepost_database: Database) -> Shell:
-    return Shell(tmp_path, gatepost_database.url)
+    return ColdShell(tmp_path, gatepost_database.url)
 
 
 @pytest.fixture
 def vendor(tmp_path: Path, gatepost_database: Database, services_url: str) -> Shell:
-    return Shell(tmp_path, gatepost_database.url, **{SERVICES_VARIABLE: services_url})
+    return ColdShell(tmp_path, gatepost_database.url, **{SERVICES_VARIABLE: services_url})
 
 
 # the log
@@ -310,7 +310,7 @@ def test_doctor_finds_a_healthy_house_healthy(shell: Shell) -> None:
 
 def test_empty_database_is_told_and_prepared_once(tmp_path: Path, gatepost_databases: Databases) -> None:
     with gatepost_databases.empty() as address:
-        shell = Shell(tmp_path, address.owner)
+        shell = ColdShell(tmp_path, address.owner)
         sick = shell.run("doctor")
         assert (sick.code, "✗ migrations: missing" in sick.out, f"→ {TYPED} migrate" in sick.out) == (7, True, True)
         missing = shell.run("migrate", "--check")

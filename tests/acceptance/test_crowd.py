@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tests.acceptance.gated import BOOKS, WORKFLOWS, paid
 from tests.acceptance.processes import wait_until
-from tests.acceptance.shell import COMMAND
+from tests.acceptance.warm import COMMAND, started
 
 from gatepost import ApprovalRequest, Checkpointer, build_graph, open_checkpointer
 from gatepost.state.effect import key_of
@@ -166,8 +166,7 @@ def test_the_command_line_against_the_crowd(crowd: Crowd) -> None:
 
 
 def _typed(stack: ExitStack, words: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return stack.enter_context(subprocess.Popen(words, cwd=ROOT, env=environment, **pipes))
+    return stack.enter_context(started(words, cwd=ROOT, env=environment, text=True))
 
 
 def _one_answer(crowd: Crowd, asked: ApprovalRequest, reports: list[dict[str, Any]]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ import pytest
 from tests.acceptance import storm
 from tests.acceptance.fleet import QUICK, Hand
 from tests.acceptance.processes import HERE, wait_until
-from tests.acceptance.shell import ALLOWED, COMMAND
+from tests.acceptance.shell import ALLOWED
+from tests.acceptance.warm import COMMAND
 
 from gatepost import Checkpointer, Policy, build_graph
 from gatepost.examples.services import SERVICES_VARIABLE, Services

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.acceptance.warm import COMMAND, started
 
 from gatepost import Checkpointer
 from gatepost.checkpointing.keys import SCOPES, Keys, NewKey
@@ -103,9 +103,9 @@ class Served:
 def service(database: str, hall: Checkpointer, folder: Path, *options: str, **environ: str) -> Iterator[Served]:
     """A service with a worker, until the block ends."""
     book = folder / "book"
-    command = [sys.executable, "-m", "gatepost.service.cli.app", "--workflows", "counter:WORKFLOWS"]
+    command = [*COMMAND, "--workflows", "counter:WORKFLOWS"]
     log = (folder / "log").open("w+", encoding="utf-8")
-    process = subprocess.Popen(
+    process = started(
         [*command, "serve", "--port", "0", "--with-worker", *options],
         cwd=HERE,
         env={
@@ -115,8 +115,8 @@ def service(database: str, hall: Checkpointer, folder: Path, *options: str, **en
             "GATEPOST_REPLAY_ENV": "COUNTER_BOOK",
             **environ,
         },
-        stdout=subprocess.PIPE,
-        stderr=log,
+        stdin=subprocess.DEVNULL,
+        stderr=log.fileno(),
         text=True,
     )
     assert process.stdout is not None
