@@ -13,7 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.acceptance.shell import COMMAND, SECONDS, TILL, Shell
+from tests.acceptance.shell import SECONDS, TILL, Shell
+from tests.acceptance.warm import COMMAND
 
 from gatepost import Checkpointer, build_graph
 from gatepost.checkpointing.keys import SCOPES
