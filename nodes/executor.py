@@ -1,8 +1,8 @@
 """The executor: re-checks the authority of one step, then runs it through the effect protocol.
 
 Invariant: nothing runs that is not authorised at this moment: either the policy lets exactly this
-action run unattended, or a person's recorded, unexpired decision covers its digest. Whatever went
-round the gate ends here, closed. A failure is state, never an exception.
+action run unattended, or it does not forbid it, and a person's recorded, unexpired decision covers its
+digest. Whatever went round the gate ends here, closed. A failure is state, never an exception.
 """
 
 from __future__ import annotations
@@ -88,11 +88,12 @@ async def _authorised(visit: Visit, step: Step, tool: AnyTool, task: Mapping[str
         args = await _arguments_under(visit, step, tool, record.approval)
         if fingerprint_of(tool.name, args) != record.fingerprint:
             args = await _sent_before(visit, step, tool)
-    if record.approval is None:
-        before = max(0, record.spent - tool.cost_of(args))
-        judgement = visit.judge(step, tool, args, spent=before, now=record.now)
-        if judgement.verdict is not Verdict.RUN or visit.board.demands(step):
-            raise _Unauthorised(f"step {step.id!r} needs an approval and has none")
+    before = max(0, record.spent - tool.cost_of(args))
+    judgement = visit.judge(step, tool, args, spent=before, now=record.now)
+    if judgement.verdict is Verdict.FORBID:
+        raise _Unauthorised(f"the policy forbids step {step.id!r} by now ({', '.join(judgement.policies)})")
+    if record.approval is None and (judgement.verdict is not Verdict.RUN or visit.board.demands(step)):
+        raise _Unauthorised(f"step {step.id!r} needs an approval and has none")
     return args
 
 

@@ -61,8 +61,10 @@ class Layers:
 
     def versions(self) -> dict[str, list[dict[str, str]]]:
         """What is kept to be shown, by version: the policies that judge, and with the gates what asks."""
-        gates = {"layer": "gates", "name": "Workflow(gates=…), @tool(gate=…)", "version": "", "text": self.gates}
-        return {self.version: self.plain(), **({self.asked_under: [*self.plain(), gates]} if self.gates else {})}
+        if not self.gates:
+            return {self.version: self.plain()}
+        declared = {"name": "Workflow(gates=…), @tool(gate=…)", "version": _short_hash(self.gates), "text": self.gates}
+        return {self.version: self.plain(), self.asked_under: [*self.plain(), {"layer": "gates", **declared}]}
 
     def judge(self, question: Question) -> Judgement:
         """May this step run unattended?"""

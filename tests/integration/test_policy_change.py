@@ -213,6 +213,20 @@ def test_a_gate_that_changed_without_the_policy_asks_anew(town_of: Town) -> None
     assert [one.id for one in town_of.open(ASKS)] == [last.id], "when people are reminded binds nobody"
 
 
+def test_a_forbid_holds_against_an_approval_of_a_step_that_was_dispatched_already(town_of: Town) -> None:
+    asked = town_of.ask()
+    town_of.graph(ASKS).decide(decision_of(asked.approve(by="alice")), context=WHO)
+    config = town_of.shop.config()
+    for _ in town_of.graph(ASKS).stream(None, config, context=WHO, interrupt_before=["executor"]):
+        pass
+    result = town_of.graph(FORBIDS).invoke(None, config, context=WHO)
+    assert (result["status"], town_of.shop.booked) == ("failed", [])
+    assert "the policy forbids step 'pay' by now (no-charges). Nothing was called." in result["outcome"]["reason"]
+    town_of.graph(FORBIDS).retry_step(town_of.shop.run(), "pay", by="olga", context=WHO)
+    assert town_of.graph(FORBIDS).invoke(None, config, context=WHO)["status"] == "failed"
+    assert town_of.shop.booked == []
+
+
 # whether something may be undone
 
 NO_UNDO = f'{DECIDES};\n{RUNS} when {{ context.purpose == "run" }};'
