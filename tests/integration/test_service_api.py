@@ -8,7 +8,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import httpx
 import psycopg
 import pytest
 from tests.acceptance.processes import wait_until
+from tests.acceptance.warm import COMMAND, started
 from tests.integration.counter import SELL
 from tests.integration.serving import HERE, SECONDS, Person, Served
 
@@ -159,14 +159,8 @@ def _held(stack: ExitStack, town: Database, run: str) -> tuple[Callable[[], None
 
 def _typed(stack: ExitStack, town: Database, asked: str, name: str) -> subprocess.Popen[str]:
     words = ["--workflows", "counter:WORKFLOWS", "approval", "approve", asked, "--as", name, "--no-run"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gatepost.service.cli.app", *words],
-        cwd=HERE,
-        env={**os.environ, "GATEPOST_DATABASE_URL": town.url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    environ = {**os.environ, "GATEPOST_DATABASE_URL": town.url}
+    process = started([*COMMAND, *words], cwd=HERE, env=environ, stdin=subprocess.DEVNULL, text=True)
     stack.enter_context(process)
     stack.callback(process.kill)
     return process
