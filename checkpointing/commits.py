@@ -17,6 +17,7 @@ from typing import Any
 from psycopg import Error
 from pydantic_core import to_json
 
+from gatepost.checkpointing import alone
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import RunSession
@@ -131,7 +132,11 @@ class Commits:
 
 
 async def _commit(connection: Connection, supersteps: Sequence[Superstep]) -> Committed:
-    row = await (await connection.execute(query("run.commit"), parameters(supersteps))).fetchone()
+    row = None
+    if len(supersteps) == 1 and (plain := alone.parameters(supersteps[0])) is not None:
+        row = await (await connection.execute(query("run.commit_alone"), plain)).fetchone()
+    if row is None:
+        row = await (await connection.execute(query("run.commit"), parameters(supersteps))).fetchone()
     assert row is not None
     return Committed(row["now"], frozenset(row["announced"]))
 

@@ -37,6 +37,8 @@ ASKS_FOR_PAY = Policy(
 )
 SUPERSTEPS = 9
 """Input, START, planner, gate, executor, gate (asks), approval, gate, executor; then the gate and the finalizer."""
+SUPERSTEP = "ARRAY(SELECT key FROM announced)"
+"""In the statement of every superstep, alone or with others."""
 
 
 class Sale:
@@ -138,7 +140,7 @@ def test_connections_cut_while_nobody_used_them_are_not_noticed(gatepost_graph: 
 class Deaf:
     """Lets a statement commit and loses its answer, once, at the `n`-th superstep (or what else is asked for)."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int, said: str = "commit_superstep") -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int, said: str = SUPERSTEP) -> None:
         self.left = n
         execute = psycopg.AsyncConnection.execute
 
@@ -169,7 +171,7 @@ def test_an_intent_whose_answer_is_lost_is_no_call_that_was_cut_off(
     gatepost_graph: Any, lone_owner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of them travels with the gate's superstep, the other goes by itself."""
-    for n, said in ((4, "commit_superstep"), (1, "DO UPDATE SET attempts = e.attempts")):
+    for n, said in ((4, SUPERSTEP), (1, "DO UPDATE SET attempts = e.attempts")):
         with monkeypatch.context() as patch:
             sale, deaf = Sale(gatepost_graph), Deaf(patch, n, said)
             sale.finishes({"configurable": {"thread_id": f"unsaid-{n}"}}, lone_owner, f"unsaid-{n}")

@@ -84,6 +84,54 @@ WITH committed AS MATERIALIZED (
 )
 SELECT now, ARRAY(SELECT key FROM announced) AS announced FROM committed;
 
+-- name: commit_alone
+-- As `commit`, for one superstep with one effect and one intent at most, of a run whose status, reason and plan stay.
+-- All of it hangs on the fence: where that finds nothing, nothing is written, and no row comes back.
+WITH fence AS (
+    UPDATE gatepost.run SET seq = %(seq)s::bigint, updated_at = gatepost.now()
+    WHERE run_id = %(run_id)s AND epoch = %(epoch)s::bigint AND owner IS NOT NULL AND seq = %(seq)s::bigint - 1
+      AND status = %(status)s::gatepost.run_status AND reason = %(reason)s AND plan_version = %(plan_version)s::integer
+    RETURNING run_id, seq, epoch, status, reason, updated_at AS now
+), noted AS (
+    INSERT INTO gatepost.step (run_id, seq, step_id, status, at, record)
+    SELECT run_id, seq, s.step_id, s.status, now, s.record
+    FROM fence, json_to_recordset(%(steps)s::json) AS s (step_id text, status gatepost.step_status, record json)
+    ON CONFLICT DO NOTHING
+), settled AS (
+    UPDATE gatepost.effect e SET
+        state = %(state)s::gatepost.effect_state, result = %(result)s::json, failure = %(failure)s::json,
+        epoch = fence.epoch,
+        finished_at = CASE WHEN %(state)s::gatepost.effect_state IN ('succeeded', 'failed') THEN now END
+    FROM fence WHERE e.key = %(key)s AND e.state IN ('intended', 'in_doubt')
+), moved AS (
+    INSERT INTO gatepost.transition (run_id, seq, at, source, nodes, next, status, reason, actor, epoch, checkpoint_id)
+    SELECT run_id, seq, now, %(source)s, %(nodes)s::text[], %(next)s::text[], status, reason, %(actor)s, epoch,
+           %(checkpoint_id)s
+    FROM fence
+), valued AS (
+    INSERT INTO public.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    SELECT run_id, '', b.channel, b.version, b.type, b.blob
+    FROM fence, unnest(%(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)b::bytea[])
+        AS b (channel, version, type, blob)
+    WHERE b.channel <> ''
+    ON CONFLICT DO NOTHING
+), kept AS (
+    INSERT INTO public.checkpoints
+        (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+    SELECT run_id, '', %(checkpoint_id)s, %(parent)s, %(checkpoint)s::jsonb, %(metadata)s::jsonb FROM fence
+), announced AS (
+    INSERT INTO gatepost.effect (key, run_id, root_run_id, tenant, step_id, call_path, purpose, generation, tool,
+        tool_version, effect_class, on_doubt, fingerprint, arguments, approval_id, epoch, intended_at, attempted_at)
+    SELECT %(intended_key)s, run_id, %(root_run_id)s, %(tenant)s, %(intended_step)s, %(call_path)s, %(purpose)s,
+        %(generation)s::integer, %(tool)s, %(tool_version)s, %(effect_class)s, %(on_doubt)s, %(fingerprint)s,
+        %(arguments)s::json, %(approval_id)s, epoch,
+        now + interval '1 microsecond', now + interval '1 microsecond' -- later than its dispatch, as every intent is
+    FROM fence WHERE %(intended_key)s::text IS NOT NULL
+    ON CONFLICT (key) DO NOTHING
+    RETURNING key
+)
+SELECT now, ARRAY(SELECT key FROM announced) AS announced FROM fence;
+
 -- name: standing
 -- How far a run is, and under whose epoch: what an owner asks whose COMMIT was not answered; and what was announced in it.
 SELECT epoch, seq, updated_at, ARRAY(
