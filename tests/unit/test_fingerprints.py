@@ -142,6 +142,17 @@ def test_fingerprint_survives_every_store(args: Any) -> None:
     assert fingerprint_of("t", json.loads(json.dumps(storable(args, where="it")))) == fingerprint_of("t", args)
 
 
+@given(PLAIN)
+def test_whoever_writes_the_bytes_they_are_those_of_rfc_8785(value: Any) -> None:
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize("value", [2**53, "\ud800", {1: 2}, {"a": {None: 1}}, [{1}], float("nan")])
+def test_what_rfc_8785_refuses_is_refused(value: Any) -> None:
+    with pytest.raises(rfc8785.CanonicalizationError):
+        canonical(value)
+
+
 @given(PLAIN, PLAIN)
 def test_different_arguments_have_different_bytes(one: Any, two: Any) -> None:
     same_json = json.loads(rfc8785.dumps(one), parse_int=float) == json.loads(rfc8785.dumps(two), parse_int=float)
