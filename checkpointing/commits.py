@@ -8,7 +8,6 @@ lost, or cannot be written, fails alone. Where no answer came, it is looked up w
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import Error
+from pydantic_core import to_json
 
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
@@ -170,7 +170,7 @@ def parameters(supersteps: Sequence[Superstep]) -> dict[str, Any]:
         ],
     }
     return {
-        **{name: json.dumps(rows) if rows else None for name, rows in lists.items()},
+        **{name: to_json(rows).decode() if rows else None for name, rows in lists.items()},
         "blobs": _list(blob.value for one in supersteps for blob in one.blobs),
         "values": _list(one.passed.value for one in supersteps if one.passed is not None),
     }

@@ -7,7 +7,6 @@ serves two different calls. The ledger is the truth; a checkpoint is only a posi
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from typing import Any
 from psycopg import Error
 from psycopg.types.json import Json
 from pydantic import JsonValue
+from pydantic_core import to_json
 
 from gatepost.checkpointing import foretold
 from gatepost.checkpointing.commits import PAUSE_SECONDS, RETRY_SECONDS, UNWRITABLE
@@ -150,7 +150,7 @@ class Ledger:
         """Several runs' intents in one commit; where that fails, each by itself, so that only the guilty one fails."""
         held = {(row["run_id"], row["epoch"]): {"run_id": row["run_id"], "epoch": row["epoch"]} for row in rows}
         try:
-            params = {"held": json.dumps(list(held.values())), "intents": json.dumps(rows)}
+            params = {"held": to_json(list(held.values())).decode(), "intents": to_json(rows).decode()}
             async with self._pools.connection() as connection:
                 found = await (await connection.execute(query("effect.intend"), params)).fetchall()
         except (LostRun, DatabaseUnavailable, Error, *UNWRITABLE) as error:
