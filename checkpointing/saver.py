@@ -98,8 +98,10 @@ class GatepostSaver(PlaceSaver):
             await self._commit(session, {task_id: Finished(config, writes, task_path)})
         else:
             session.finished[task_id] = Finished(config, writes, task_path)
-            if session.flush_timer is None and session.stands_alone(task_id):
-                session.flush_timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._start_flush, session)
+            if session.flush_by is None and session.stands_alone(task_id):
+                session.flush_by = asyncio.get_running_loop().time() + FLUSH_SECONDS
+                if session.flush_timer is None:
+                    self._flush_later(session)
 
     async def aput(
         self,
@@ -114,7 +116,7 @@ class GatepostSaver(PlaceSaver):
             await self._is_no_run(config)
             return await super().aput(config, checkpoint, metadata, new_versions)
         async with session.flush_lock:
-            _stop_timer(session)
+            session.flush_by = None
             session.check()
             tasks = session.staging()
             superstep = self._superstep(session, config, checkpoint, metadata, new_versions)
@@ -148,20 +150,26 @@ class GatepostSaver(PlaceSaver):
 
         What was announced beforehand, and not called, is taken back: whoever goes on finds no doubt.
         """
-        _stop_timer(session)
+        if session.flush_timer is not None:
+            session.flush_timer.cancel()
         await self._flush(session)
         if session.foretold and not session.lost:
             with suppress(DatabaseUnavailable, Error, LostRun):  # a doubt, then, that is settled by itself
                 async with self.pools.connection() as connection:
                     await foretold.withdraw(connection, session)
 
-    def _start_flush(self, session: RunSession) -> None:
-        session.flush_task = asyncio.get_running_loop().create_task(self._flush(session))
+    def _flush_later(self, session: RunSession) -> None:
+        """Flush when it is time. One timer serves the supersteps that pass meanwhile: most of them are shorter."""
+        loop, session.flush_timer = asyncio.get_running_loop(), None
+        if session.flush_by is not None and session.flush_by > loop.time():
+            session.flush_timer = loop.call_at(session.flush_by, self._flush_later, session)
+        elif session.flush_by is not None:
+            session.flush_task = loop.create_task(self._flush(session))
 
     async def _flush(self, session: RunSession) -> None:
         """Write what has finished while siblings still run: a crash must not lose a booked result."""
         async with session.flush_lock:
-            session.flush_timer = None
+            session.flush_by = None
             ready = {task: finished for task, finished in session.finished.items() if session.stands_alone(task)}
             if not ready or session.lost:
                 return
@@ -289,9 +297,3 @@ def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """LangGraph keeps primitives inside the checkpoint and everything else as blobs."""
     inline = {name: value for name, value in values.items() if value is None or isinstance(value, str | int | float)}
     return inline, {name: value for name, value in values.items() if name not in inline}
-
-
-def _stop_timer(session: RunSession) -> None:
-    if session.flush_timer is not None:
-        session.flush_timer.cancel()
-        session.flush_timer = None

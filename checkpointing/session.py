@@ -140,6 +140,8 @@ class RunSession:
     """Whether an operator has said something that the gate has not been told."""
     stop: Callable[[], None] | None = None
     """Makes the engine stop at the next superstep; from any thread."""
+    flush_by: float | None = None
+    """When a finished branch that waits for its siblings is written by itself, by the event loop's clock."""
     flush_timer: asyncio.TimerHandle | None = None
     flush_task: asyncio.Task[None] | None = None
     flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
