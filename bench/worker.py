@@ -82,7 +82,9 @@ def _measure(pipe: Connection, engine: Engine, task: Task) -> None:
     engine.open(task.url, width=len(task.runs))
     try:
         engine.drive([f"warm-{run}" for run in task.runs], WARM_STEPS, NoMarks())
+        gc.unfreeze()
         gc.collect()
+        gc.freeze()  # as `gatepost worker` does: no collection looks through the libraries again
         _drive(pipe, engine, task)
     finally:
         engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -90,6 +91,7 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scra
     herald = Herald.hired(checkpointer.pools, options.notices, say=log.line, sweep=terms.sweep)
     worker = Worker(graph, terms=terms, say=log.line, herald=herald)
     log.broken = worker.drain
+    gc.freeze()  # what is loaded stays: collecting what runs leave behind looks through none of it again
     told: list[signal.Signals] = []
 
     def leave(given: signal.Signals) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -73,6 +74,7 @@ async def serve(house: House, listening: socket.socket, manner: Manner) -> None:
     """Serve until SIGTERM or SIGINT; a second one leaves at once."""
     server = _Server(_config(house), manner.ready)
     worker = Worker(house.graph, terms=manner.worker, say=manner.say, herald=manner.herald) if manner.worker else None
+    gc.freeze()  # what is loaded stays: collecting what requests and runs leave behind looks through none of it again
     # The pool warns of each connection that it finds cut; who asked is told what that means.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
