@@ -26,7 +26,6 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.postgres.base import BasePostgresSaver
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import TASKS
 from psycopg import AsyncCursor, Capabilities, Error
 from psycopg.rows import DictRow
@@ -38,6 +37,7 @@ from gatepost.checkpointing.commits import Blob, Commits, Superstep
 from gatepost.checkpointing.places import PlaceSaver, stay_behind
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
+from gatepost.checkpointing.serde import Serde
 from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail
 from gatepost.state import crash
 from gatepost.state.errors import DatabaseUnavailable, LostRun, NotHeld
@@ -59,7 +59,7 @@ class GatepostSaver(PlaceSaver):
 
     def __init__(self, pools: Pools, bridge: Bridge) -> None:
         # Not AsyncPostgresSaver.__init__: it takes a running loop and a lock for the whole pool.
-        BasePostgresSaver.__init__(self, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+        BasePostgresSaver.__init__(self, serde=Serde())
         self.pools = pools
         self.bridge = bridge
         self._commits = Commits(pools)
