@@ -7,9 +7,10 @@ plain, and a run whose status or reason changes, goes the way of several (`run.c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_json
 
 from gatepost.state.status import RunStatus
 
@@ -46,12 +47,12 @@ def parameters(superstep: Superstep) -> dict[str, Any] | None:
         "epoch": superstep.epoch,
         "seq": superstep.seq,
         **transition,
-        "steps": json.dumps(rows["step"]) if rows.get("step") else None,
+        "steps": _json(rows["step"]) if rows.get("step") else None,
         **(_effect(*rows["effect"]) if rows.get("effect") else NO_EFFECT),
         **(_intent(*rows["intent"]) if rows.get("intent") else NO_INTENT),
         "parent": place["parent"],
-        "checkpoint": json.dumps(place["checkpoint"]),
-        "metadata": json.dumps(place["metadata"]),
+        "checkpoint": _json(place["checkpoint"]),
+        "metadata": _json(place["metadata"]),
         "channels": [blob.channel for blob in blobs] or NO_BLOB,
         "versions": [blob.version for blob in blobs] or NO_BLOB,
         "types": [blob.kind for blob in blobs] or NO_BLOB,
@@ -60,7 +61,7 @@ def parameters(superstep: Superstep) -> dict[str, Any] | None:
 
 
 def _effect(row: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: None if row[name] is None else json.dumps(row[name]) for name in ("result", "failure")}
+    told = {name: None if row[name] is None else _json(row[name]) for name in ("result", "failure")}
     return {"key": row["key"], "state": row["state"], **told}
 
 
@@ -70,5 +71,9 @@ def _intent(row: Mapping[str, Any]) -> dict[str, Any]:
         "intended_key": row["key"],
         "intended_step": row["step_id"],
         "generation": row["generation"],
-        "arguments": json.dumps(row["arguments"]),
+        "arguments": _json(row["arguments"]),
     }
+
+
+def _json(value: Any) -> str:
+    return to_json(value).decode()
