@@ -112,7 +112,7 @@ def test_application_role_changes_how_far_things_are_and_never_what_they_are(mig
         changing.setdefault(table, set()).add(column)
     service = {"api_key", "answered_request", "notice", "policy_in_force"}
     assert changing.keys() == {"run", "approval", "effect", "position", "breaker", "intervention", *PEOPLE, *service}
-    assert changing["api_key"] == {"expires_at", "revoked_at", "revoked_by"}
+    assert changing["api_key"] == {"revoked_at", "revoked_by", "expires_at"}
     assert changing["approval"] == {
         *("status", "closed_at", "taken_seq", "level", "decide_by"),
         *("impact", "judged", "judged_under"),
