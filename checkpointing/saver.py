@@ -45,6 +45,8 @@ from gatepost.state.status import RunStatus
 
 FLUSH_SECONDS = 0.02
 """How long a finished branch waits for its siblings before it is written by itself."""
+TURNS = 3
+"""Turns of the event loop in which a commit that need not wait for others is sent."""
 _PLACE = {"checkpoint_ns": ""}
 _BRANCH = "branch:to:"
 
@@ -115,6 +117,25 @@ class GatepostSaver(PlaceSaver):
         if session is None:
             await self._is_no_run(config)
             return await super().aput(config, checkpoint, metadata, new_versions)
+        await session.durable()
+        committing = asyncio.create_task(self._put(session, config, checkpoint, metadata, new_versions))
+        session.committing = committing
+        for _ in range(TURNS):
+            if not session.ahead or committing.done():
+                break
+            await asyncio.sleep(0)
+        if not session.ahead or committing.done():
+            await committing
+        return {"configurable": {**_PLACE, "thread_id": session.run.run_id, "checkpoint_id": checkpoint["id"]}}
+
+    async def _put(
+        self,
+        session: RunSession,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> None:
         async with session.flush_lock:
             session.flush_by = None
             session.check()
@@ -131,7 +152,7 @@ class GatepostSaver(PlaceSaver):
             session.finished.clear()
             if superstep.passed is None:
                 session.trail.kept(checkpoint["id"], session.now)
-        return {"configurable": {**_PLACE, "thread_id": session.run.run_id, "checkpoint_id": checkpoint["id"]}}
+        session.committing = None
 
     async def _is_no_run(self, config: RunnableConfig) -> None:
         place = config["configurable"]
@@ -152,6 +173,8 @@ class GatepostSaver(PlaceSaver):
         """
         if session.flush_timer is not None:
             session.flush_timer.cancel()
+        if session.committing is not None:
+            await asyncio.wait([session.committing])
         await self._flush(session)
         if session.foretold and not session.lost:
             with suppress(DatabaseUnavailable, Error, LostRun):  # a doubt, then, that is settled by itself
@@ -185,7 +208,8 @@ class GatepostSaver(PlaceSaver):
     async def _commit(self, session: RunSession, finished: dict[str, Finished]) -> None:
         async with session.flush_lock:
             session.check()
-            await self._write_finished(session, finished)
+            if not session.failed:  # else the superstep that this belongs to was never begun
+                await self._write_finished(session, finished)
 
     async def _write_finished(self, session: RunSession, finished: dict[str, Finished]) -> None:
         session.unforetell(list(finished))

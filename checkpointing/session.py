@@ -145,6 +145,10 @@ class RunSession:
     flush_timer: asyncio.TimerHandle | None = None
     flush_task: asyncio.Task[None] | None = None
     flush_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ahead: bool = False
+    """Whether the engine may get the next superstep ready while this one is committed: nobody is told of either."""
+    committing: asyncio.Task[None] | None = None
+    """The commit of the last superstep: under way, or failed. No node begins, and nobody leaves, before its end."""
     finished: dict[str, Finished] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
     announced: set[str] = field(default_factory=set)
@@ -164,6 +168,21 @@ class RunSession:
         """
         if self.lost:
             raise LostRun(f"run {self.run.run_id} is no longer ours: {self.lost}. Nothing was written; this one stops.")
+
+    async def durable(self) -> None:
+        """Wait until the last superstep is committed.
+
+        Raises:
+            LostRun, DatabaseUnavailable: it is not, and the run goes no further here.
+        """
+        if self.committing is not None:
+            await asyncio.shield(self.committing)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last superstep could not be committed."""
+        task = self.committing
+        return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
 
     def enter(self, node: str, task: str) -> None:
         """Note that a node runs in this superstep."""

@@ -191,6 +191,7 @@ def _node(
         state = upgraded(state, to=STATE_SCHEMA)
         check_version(state)
         task: str = config["configurable"]["__pregel_task_id"]
+        await session.durable()
         session.enter(name, task)
         try:
             update = await body(state, Visit(session=session, task=task, equipment=equipment))

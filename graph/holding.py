@@ -93,10 +93,12 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
                 if session.instructed:
                     await self._instruct(entry, session)
                 yield session
+                await session.durable()
                 unmoved = session.seq == session.run.seq and session.run.status is RunStatus.RUNNING
                 if claimed is not None and unmoved:
                     session.trouble = "it found nothing to do"
         except GraphDrained:
+            await session.durable()
             raise
         except Exception as error:
             if claimed is not None:
@@ -113,6 +115,7 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         if session is not None:
             session.stop = control.request_drain
             session.hear(session.ordered)
+            session.ahead = options.get("stream_mode") == []
         asked: dict[str, Any] = {**options, "context": who, "durability": "sync", "control": control}
         return super().astream(_engine_input(session), _engine_config(entry, session), **asked)
 
