@@ -274,7 +274,7 @@ TAMPERING: dict[str, str] = {
         UPDATE gatepost.approval SET request = replace(request::text, '100', '101')::json
         WHERE approval_id = %(approval)s""",
     "the evidence that was asked on": """
-        UPDATE gatepost.approval SET request = replace(request::text, '"look": "', '"look": "x')::json
+        UPDATE gatepost.approval SET request = regexp_replace(request::text, '"look": ?"', '"look": "x')::json
         WHERE approval_id = %(approval)s""",
     "the step": """
         UPDATE gatepost.approval SET step_id = 'look' WHERE approval_id = %(approval)s""",

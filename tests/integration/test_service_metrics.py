@@ -99,6 +99,7 @@ def test_a_run_is_counted_and_nobody_is_named(served: Served, folder: Path) -> N
     assert {name for name, _ in labels} <= LABELS
     declared = {
         "sell",
+        "bill",
         "stay",
         "weigh",
         "vendor_onboarding",

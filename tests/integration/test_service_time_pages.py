@@ -53,7 +53,7 @@ def test_a_replay_shows_where_it_goes_another_way_and_why(
     run = alice.start(customer="ada", note="")
     alice.decide(alice.asked(run)["id"], type="approve")
     alice.wait(run, "succeeded")
-    tamper = """UPDATE gatepost.plan SET plan = replace(plan::text, '"cents": 100', '"cents": 200')::json
+    tamper = """UPDATE gatepost.plan SET plan = regexp_replace(plan::text, '"cents": ?100', '"cents": 200')::json
         WHERE run_id = %s"""
     with psycopg.connect(town.url) as owner:
         changed = owner.execute(tamper, (run,)).rowcount  # as if today's code had planned something else
