@@ -169,7 +169,7 @@ def test_an_owner_whose_epoch_was_raised_writes_nothing(build: Any, shop: Any, o
 
     pair.on_slow = take_over
     pair.go_on.set()
-    with pytest.raises(LostRun, match="not held under epoch|its lease was taken over"):
+    with pytest.raises(LostRun, match=r"not held under epoch|its lease was taken over"):
         pair.graph.invoke({"goal": "w"}, shop.config())
     after = owner.counts(shop.run())
     assert {**after, "effect": 0} == {**seen[0], "effect": 0}
