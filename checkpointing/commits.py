@@ -83,6 +83,10 @@ class Commits:
         self._pools = pools
         self._together: Together[Superstep, Committed] = Together(self._send)
 
+    def alone(self) -> bool:
+        """Whether no other run of this process commits at about this time."""
+        return self._together.alone()
+
     async def commit(self, session: RunSession, superstep: Superstep) -> Committed:
         """Commit a superstep; where no answer came, find out whether it was committed, and repeat it if not.
 

@@ -16,8 +16,6 @@ _RUN = (
     "run_id", "tenant", "root_run_id", "requested_by", "goal", "workflow", "graph_version", "input", "status", "seq",
     "plan_version", "parent_run_id", "parent_seq", "fork_effects",
 )  # fmt: skip
-_TRANSITION = ("seq", "at", "source", "nodes", "next", "status", "reason", "actor", "epoch")
-_PAGE = 1000
 
 
 async def record_of(saver: Checkpointer, run_id: str, tenant: str) -> Recording:
@@ -35,6 +33,7 @@ async def record_of(saver: Checkpointer, run_id: str, tenant: str) -> Recording:
                 for row in await (await connection.execute(query(f"recording.of_{part}"), params)).fetchall()
             ]
             for part in (
+                "transitions",
                 "entries",
                 "code",
                 "answers",
@@ -46,14 +45,8 @@ async def record_of(saver: Checkpointer, run_id: str, tenant: str) -> Recording:
                 "instructions",
             )
         }
-    transitions: list[Row] = []
-    while rows := await saver.history.transitions(
-        run_id, after=transitions[-1]["seq"] if transitions else -1, limit=_PAGE
-    ):
-        transitions += [_plain({name: row[name] for name in _TRANSITION}) for row in rows]
     return Recording(
         run=_plain({name: run[name] for name in _RUN}),
-        transitions=transitions,
         artifacts=[_plain(row) for row in await saver.history.artifacts(run_id)],
         states=await _states(saver, run_id),
         **parts,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -118,40 +119,36 @@ class GatepostSaver(PlaceSaver):
             await self._is_no_run(config)
             return await super().aput(config, checkpoint, metadata, new_versions)
         await session.durable()
-        committing = asyncio.create_task(self._put(session, config, checkpoint, metadata, new_versions))
-        session.committing = committing
-        for _ in range(TURNS):
-            if not session.ahead or committing.done():
-                break
+        async with session.flush_lock:
+            session.check()
+            # With others at work, there is something to do while this is committed.
+            ahead = session.ahead and self._commits.alone()
+            now = session.time() if ahead else None
+            superstep = self._superstep(session, config, checkpoint, metadata, new_versions, next_now=now)
+            tasks = session.hand_over(superstep.rows.get("intent", ()), now=now)
+            session.flush_by, session.committing = None, asyncio.create_task(self._put(session, superstep, tasks))
+        for _ in range(TURNS if ahead else 0):
             await asyncio.sleep(0)
-        if not session.ahead or committing.done():
-            await committing
+        if not ahead or session.failed:
+            await session.durable()
         return {"configurable": {**_PLACE, "thread_id": session.run.run_id, "checkpoint_id": checkpoint["id"]}}
 
-    async def _put(
-        self,
-        session: RunSession,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> None:
-        async with session.flush_lock:
-            session.flush_by = None
-            session.check()
-            tasks = session.staging()
-            superstep = self._superstep(session, config, checkpoint, metadata, new_versions)
-            node = superstep.transition["nodes"][0]
-            crash.here(f"commit.before.{node}")
+    async def _put(self, session: RunSession, superstep: Superstep, tasks: Sequence[str]) -> None:
+        node = superstep.transition["nodes"][0]
+        crash.here(f"commit.before.{node}")
+        try:
             committed = await self._commits.commit(session, superstep)
-            crash.here(f"commit.after.{node}")
+        except BaseException:
+            session.seq -= 1
+            raise
+        crash.here(f"commit.after.{node}")
+        session.tell(committed.at)
+        if superstep.transition["next_now"] is None:
             session.now = committed.at
-            session.seq += 1
-            session.committed(tasks)
-            foretold.note(session, superstep, committed)
-            session.finished.clear()
-            if superstep.passed is None:
-                session.trail.kept(checkpoint["id"], session.now)
+        session.committed(tasks)
+        foretold.note(session, superstep, committed)
+        if superstep.passed is None:
+            session.trail.kept(superstep.place["checkpoint_id"], session.now)
         session.committing = None
 
     async def _is_no_run(self, config: RunnableConfig) -> None:
@@ -194,18 +191,18 @@ class GatepostSaver(PlaceSaver):
         async with session.flush_lock:
             session.flush_by = None
             ready = {task: finished for task, finished in session.finished.items() if session.stands_alone(task)}
-            if not ready or session.lost:
-                return
+            if not ready or session.lost or session.committing is not None:
+                return  # nothing to write, or it is being written
             try:
                 await self._write_finished(session, ready)
             except (DatabaseUnavailable, Error):
                 return  # nothing is lost yet: the superstep's own transaction carries it
             except LostRun as error:
                 session.lost = str(error)
-            for task_id in ready:
-                session.finished.pop(task_id, None)
 
     async def _commit(self, session: RunSession, finished: dict[str, Finished]) -> None:
+        if session.committing is not None:
+            await asyncio.wait([session.committing])
         async with session.flush_lock:
             session.check()
             if not session.failed:  # else the superstep that this belongs to was never begun
@@ -239,6 +236,8 @@ class GatepostSaver(PlaceSaver):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
+        *,
+        next_now: datetime | None,
     ) -> Superstep:
         following, parts, trail = next_nodes(checkpoint), session.rows(session.staging()), session.trail
         boundary = not following or "approval" in following or session.status is not RunStatus.RUNNING
@@ -258,6 +257,7 @@ class GatepostSaver(PlaceSaver):
             "next": following,
             "actor": session.actor,
             "checkpoint_id": checkpoint["id"] if kept else None,
+            "next_now": next_now,
         }
         values, blobs, passed = self._kept(checkpoint, trail) if kept else self._passed(checkpoint)
         return Superstep(

@@ -7,9 +7,10 @@ not at all, always under the owner's epoch. Nodes stage; only the saver commits.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
@@ -119,9 +120,10 @@ class RunSession:
     """The principal in whose name the run is moved."""
     board: Board
     now: datetime
-    """Database time of the last commit: what tasks of the current superstep see as now."""
+    """Database time of the last commit: what tasks of the current superstep see as now. Read off `time()` instead where
+    they did not wait for that commit; its row says so (`next_now`), and a replay tells them the same."""
     seq: int
-    """The last committed transition."""
+    """The last transition: committed, or being committed."""
     status: RunStatus
     renewed: float
     """When the lease was last known to be ours, by this process's monotonic clock."""
@@ -148,17 +150,33 @@ class RunSession:
     ahead: bool = False
     """Whether the engine may get the next superstep ready while this one is committed: nobody is told of either."""
     committing: asyncio.Task[None] | None = None
-    """The commit of the last superstep: under way, or failed. No node begins, and nobody leaves, before its end."""
+    """The commit of the last superstep: under way, or failed. Nothing is read, told or called before its end."""
     finished: dict[str, Finished] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
     announced: set[str] = field(default_factory=set)
     """Keys of the effects that were announced under this epoch."""
+    announcing: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By key: the intents that travel with the last superstep, committed or not."""
     foretold: dict[str, Foretold] = field(default_factory=dict)
     """By key: committed, and not called yet. Whoever calls takes it out; what is left is taken back in the end."""
     foreseen: dict[str, tuple[str, Mapping[str, JsonValue]]] = field(default_factory=dict)
     """By step judged beforehand: fingerprint and arguments, until its turn comes. This owner's; nothing rests on it."""
     _rows: dict[str, list[Staged]] = field(default_factory=dict)
     _nodes: dict[str, str] = field(default_factory=dict)
+    _clock: tuple[datetime, float] = field(init=False)
+    """Database time as it was last told, and this process's monotonic clock then."""
+
+    def __post_init__(self) -> None:
+        self.tell(self.now)
+
+    def tell(self, now: datetime) -> None:
+        """The database has just said what time it is."""
+        self._clock = (now, time.monotonic())
+
+    def time(self) -> datetime:
+        """Database time, as it was last told and gone on since; late by the way of that answer, and never early."""
+        then, at = self._clock
+        return then + timedelta(seconds=time.monotonic() - at)
 
     def check(self) -> None:
         """Stop here when the lease is known to be lost.
@@ -312,10 +330,27 @@ class RunSession:
         """The tasks that staged something not yet committed."""
         return list(self._rows)
 
+    def hand_over(self, announced: Sequence[Mapping[str, Any]], *, now: datetime | None) -> list[str]:
+        """The superstep is being committed: the next one goes by it, whether it waits for that or not.
+
+        Args:
+            announced: the intents that travel with it.
+            now: what the next superstep is told; None: when this one is committed, and nothing before that.
+
+        Returns:
+            The tasks whose rows and writes are in it.
+        """
+        self.seq += 1
+        self.announcing = {row["key"]: row for row in announced}
+        if now is not None:
+            self.now = now
+        return [*self._rows, *(task for task in self.finished if task not in self._rows)]
+
     def committed(self, tasks: Sequence[str]) -> None:
-        """What these tasks staged is durable."""
+        """What these tasks staged, and what they left, is durable."""
         for task in tasks:
             self._rows.pop(task, None)
+            self.finished.pop(task, None)
 
     def take_nodes(self) -> list[str]:
         """Hand over the nodes that ran in the superstep."""

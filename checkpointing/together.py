@@ -46,6 +46,11 @@ class Together(Generic[Asked, Given]):
         self._serve = serve
         self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line[Asked, Given]] = WeakKeyDictionary()
 
+    def alone(self) -> bool:
+        """Whether who asks now is the only one: nothing is under way, and nobody else was served the last time."""
+        line = self._lines.get(asyncio.get_running_loop())
+        return line is None or not (line.busy or line.company)
+
     async def ask(self, item: Asked) -> Given:
         """Be served, alone or with others.
 

@@ -45,6 +45,10 @@ GRAPH_VERSION = "1"
 NO_LIMIT = 1_000_000
 """Supersteps of one entry. LangGraph's own default would stop a long run in the middle."""
 
+AHEAD = frozenset({"policy_gate", "executor"})
+"""Nodes that begin while the superstep before them is being committed. The gate goes by nothing but the state, the
+board and the policy; the executor waits before it reads, tells or calls anything."""
+
 Body = Callable[[Any, Visit], Awaitable[dict[str, Any]]]
 Choose = Callable[[Any, Mapping[str, Any]], Any]
 """Where a node leads, from what it saw and what it leaves."""
@@ -191,7 +195,8 @@ def _node(
         state = upgraded(state, to=STATE_SCHEMA)
         check_version(state)
         task: str = config["configurable"]["__pregel_task_id"]
-        await session.durable()
+        if name not in AHEAD:
+            await session.durable()
         session.enter(name, task)
         try:
             update = await body(state, Visit(session=session, task=task, equipment=equipment))

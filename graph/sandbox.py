@@ -149,7 +149,7 @@ class Sandbox:
         for record in self._tape.steps_at(seq).values():
             self.session.board.take(record)
         self.session.seq, self.session.status = seq, RunStatus(row["status"])
-        self.session.reason, self.session.now = row["reason"], datetime.fromisoformat(row["at"])
+        self.session.reason, self.session.now = row["reason"], self._tape.now_after(seq)
         self._look(seq, self._tape.seen(seq, {}))
         return True
 
@@ -193,7 +193,7 @@ class Sandbox:
     def _next_owner(self, seq: int) -> None:
         """The next transition sees the time of this one, unless another owner made it: then what that one saw."""
         session, following = self.session, self._tape.transitions.get(seq + 1)
-        session.now = datetime.fromisoformat(self._tape.at(seq)) if seq in self._tape.transitions else session.now
+        session.now = self._tape.now_after(seq) if seq in self._tape.transitions else session.now
         if following is None or following["epoch"] == session.epoch:
             return
         session.epoch = following["epoch"]
@@ -244,7 +244,7 @@ class Sandbox:
             epoch=following["epoch"],
             actor=following["actor"],
             board=self._tape.board(start) if start else Board(None, run_input=row.input),
-            now=datetime.fromisoformat(before["at"] if before and same else at),
+            now=self._tape.now_after(start) if before and same else datetime.fromisoformat(at),
             seq=start,
             status=RunStatus(before["status"] if before and same else entry["status"] if entry else "running"),
             renewed=0.0,

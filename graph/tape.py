@@ -76,6 +76,11 @@ class Tape:
         """When a transition was committed."""
         return str(self.transitions[seq]["at"]) if seq in self.transitions else "9999"
 
+    def now_after(self, seq: int) -> datetime:
+        """What the superstep after a transition was told the time was, under the same owner."""
+        row = self.transitions[seq]
+        return datetime.fromisoformat(row.get("next_now") or row["at"])
+
     def step_at(self, seq: int, step: str) -> StepRecord | None:
         """What became of a step in a transition."""
         record = self._steps.get(seq, {}).get(step)

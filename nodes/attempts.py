@@ -68,8 +68,8 @@ class Attempts:
         self._number = attempts + 1
         self._doubt: Failure | None = None
         """An attempt whose end nobody saw, this one's or an earlier one's."""
-        self._clock = (visit.session.now, time.monotonic())
-        self._begun = visit.session.now
+        self._begun = visit.session.time()
+        self._clock = (self._begun, time.monotonic())
 
     async def let_through(self) -> Outcome | None:
         """Wait while nobody calls the provider; an outcome where that is too long to be waited for here."""

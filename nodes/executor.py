@@ -83,7 +83,7 @@ async def _authorised(visit: Visit, step: Step, tool: AnyTool, task: Mapping[str
     record = visit.board.record(step.id)
     if (record.key, record.fingerprint, record.approval) != (task["key"], task["fingerprint"], task.get("approval")):
         raise _Unauthorised(f"the dispatch of step {step.id!r} is not the one that the gate recorded")
-    args = _foretold(visit, record)
+    args = _announced(visit, record)
     if args is None:
         args = await _arguments_under(visit, step, tool, record.approval)
         if fingerprint_of(tool.name, args) != record.fingerprint:
@@ -97,12 +97,12 @@ async def _authorised(visit: Visit, step: Step, tool: AnyTool, task: Mapping[str
     return args
 
 
-def _foretold(visit: Visit, record: StepRecord) -> dict[str, JsonValue] | None:
-    """The step's arguments as this owner worked them out and announced them, in the superstep before this one."""
-    told = visit.session.foretold.get(record.key or "")
-    if told is None or told.row["fingerprint"] != record.fingerprint:
+def _announced(visit: Visit, record: StepRecord) -> dict[str, JsonValue] | None:
+    """The step's arguments as this owner worked them out and announces them, with the superstep before this one."""
+    row = visit.session.announcing.get(record.key or "")
+    if row is None or row["fingerprint"] != record.fingerprint:
         return None
-    return dict(told.row["arguments"])
+    return dict(row["arguments"])
 
 
 async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: str | None) -> dict[str, JsonValue]:
@@ -110,6 +110,7 @@ async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: st
     try:
         if approval is None:
             return tool.normalise(visit.board.arguments(step))
+        await visit.session.durable()
         found = (await visit.equipment.approvals.standing(visit.session.run.run_id, [approval])).get(approval)
         standing = _in_force(found, approval, step, tenant=visit.session.run.tenant)
         edited = standing.decision.args if standing.decision else None
@@ -125,6 +126,7 @@ async def _arguments_under(visit: Visit, step: Step, tool: AnyTool, approval: st
 
 async def _sent_before(visit: Visit, step: Step, tool: AnyTool) -> dict[str, JsonValue]:
     """The arguments of a call that an earlier version of the tool has begun: it is ended with the same."""
+    await visit.session.durable()
     record = visit.board.record(step.id)
     entry = await visit.equipment.ledger.get(record.key or "")
     if entry is None and record.approval is None:
@@ -147,7 +149,10 @@ async def _facts_too_old(visit: Visit, step: Step, task: Mapping[str, Any]) -> d
     """
     now = visit.session.now
     recent = now - datetime.fromisoformat(task["now"]) <= facts.JUST_JUDGED
-    if recent or not facts.stale(visit.board, step, now) or await visit.equipment.ledger.get(task["key"]) is not None:
+    if recent or not facts.stale(visit.board, step, now):
+        return None
+    await visit.session.durable()
+    if await visit.equipment.ledger.get(task["key"]) is not None:
         return None
     record, answer = visit.board.record(step.id), {}
     if record.approval is not None:

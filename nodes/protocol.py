@@ -45,6 +45,7 @@ async def carry_out(
     Raises:
         LostRun: another owner has the run; nothing is recorded.
     """
+    await visit.session.durable()
     if visit.equipment.stand_in is not None:
         return await visit.equipment.stand_in.carried_out(visit, tool, intent)
     facts = {"step": intent.step, "key": intent.key, "effect": tool.effect, "approval": intent.approval}
@@ -87,6 +88,7 @@ async def refuse(visit: Visit, key: str | None, why: str) -> Outcome:
 
     An earlier attempt may have been cut off while it was still allowed: then "nothing was called" would be a guess.
     """
+    await visit.session.durable()
     if visit.equipment.stand_in is not None:
         return await visit.equipment.stand_in.refused(visit, key, why)
     if key in visit.session.foretold:

@@ -165,11 +165,13 @@ BEGIN
         PERFORM gatepost.write_rows(r.run_id, r.epoch, r.seq, r.rows)
         FROM json_to_recordset(p_rest) AS r (run_id text, epoch bigint, seq bigint, rows json);
     END IF;
-    INSERT INTO gatepost.transition (run_id, seq, at, source, nodes, next, status, reason, actor, epoch, checkpoint_id)
-    SELECT s.run_id, s.seq, moment, s.source, s.nodes, s.next, s.status, s.reason, s.actor, s.epoch, s.checkpoint_id
+    INSERT INTO gatepost.transition
+        (run_id, seq, at, source, nodes, next, status, reason, actor, epoch, checkpoint_id, next_now)
+    SELECT s.run_id, s.seq, moment, s.source, s.nodes, s.next, s.status, s.reason, s.actor, s.epoch, s.checkpoint_id,
+           s.next_now
     FROM json_to_recordset(p_supersteps) AS s (
         run_id text, epoch bigint, seq bigint, status gatepost.run_status, reason text, source text, nodes text[],
-        next text[], actor text, checkpoint_id text);
+        next text[], actor text, checkpoint_id text, next_now timestamptz);
     IF p_channels IS NOT NULL THEN
         INSERT INTO public.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
         SELECT b.run_id, '', b.channel, b.version, b.type, b.blob
@@ -1139,8 +1141,11 @@ CREATE TABLE gatepost.transition (
     reason text DEFAULT ''::text NOT NULL,
     actor text NOT NULL,
     epoch bigint NOT NULL,
-    checkpoint_id text
+    checkpoint_id text,
+    next_now timestamp with time zone
 );
+
+COMMENT ON COLUMN gatepost.transition.next_now IS 'what the next superstep was told the time was, under the same owner; null: "at"';
 
 CREATE TABLE gatepost.used_link (
     link_id text NOT NULL,

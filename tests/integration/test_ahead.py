@@ -6,18 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import psycopg
 import pytest
+from pydantic import AfterValidator
 from tests.acceptance.processes import wait_until
 
-from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, tool
+from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, record, ref, replay, tool
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.testing import Database
 
 ALL = Policy('@id("all") permit (principal, action, resource);')
-STEPS = FixedPlan(Plan(steps=(Step(id="first", tool="work"), Step(id="second", tool="work", needs=("first",)))))
+FROM_THE_FIRST = ref("first", "")
+"""What can only be judged after the first step, in the gate; with anything else the executor goes straight on."""
 RUN: Any = {"configurable": {"thread_id": "run"}}
 LOCK = "SELECT FROM gatepost.run WHERE run_id = 'run' FOR UPDATE"
 TAKEN_OVER = "UPDATE gatepost.run SET epoch = epoch + 1 WHERE run_id = 'run'"
@@ -37,26 +39,44 @@ CREATE TRIGGER refused BEFORE UPDATE ON gatepost.run FOR EACH ROW WHEN (NEW.seq 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
+JUDGED: list[str] = []
+
+
+def _look(text: str) -> str:
+    JUDGED.append(text)
+    return text
+
+
+Looked = Annotated[str, AfterValidator(_look)]
+"""An argument; whoever works out what a step is called with looks at it."""
+
+
 class Work:
     """A run of two steps, whose commits somebody holds up from a certain step on."""
 
-    def __init__(self, build: Callable[..., GatepostGraph], url: str, *, held_from: str = "") -> None:
+    def __init__(
+        self, build: Callable[..., GatepostGraph], url: str, *, held_from: str = "", second: Any = FROM_THE_FIRST
+    ) -> None:
         self.came: list[str] = []
+        JUDGED.clear()
         self._url, self._step = url, held_from
         self._reached, self._locked = threading.Event(), threading.Event()
 
         @tool(effect="read")  # an intent would wait for the same lock
-        def work(ctx: EffectContext) -> str:
+        def work(ctx: EffectContext, text: Looked) -> str:
             self.came.append(ctx.step_id)
             if ctx.step_id == held_from:
                 self._reached.set()
                 assert self._locked.wait(60)
             return ctx.step_id
 
-        self._graph = build([Workflow(name="w", goals=("w",), strategy=STEPS, tools=(work,))], policy=ALL)
+        first = Step(id="first", tool="work", args={"text": "0"})
+        then = Step(id="second", tool="work", args={"text": second}, needs=("first",))
+        plan = FixedPlan(Plan(steps=(first, then)))
+        self.graph = build([Workflow(name="w", goals=("w",), strategy=plan, tools=(work,))], policy=ALL)
 
     def run(self) -> dict[str, Any]:
-        result: dict[str, Any] = self._graph.invoke({"goal": "w"}, RUN)
+        result: dict[str, Any] = self.graph.invoke({"goal": "w"}, RUN)
         return result
 
     @contextmanager
@@ -83,13 +103,33 @@ def url(gatepost_database: Database) -> str:
     return gatepost_database.url
 
 
-def test_no_step_is_called_before_the_one_before_it_is_committed(gatepost_graph: Any, url: str) -> None:
-    work = Work(gatepost_graph, url, held_from="first")
+@pytest.mark.parametrize("second", [FROM_THE_FIRST, "judged beforehand"])
+def test_no_step_is_called_before_the_one_before_it_is_committed(gatepost_graph: Any, url: str, second: Any) -> None:
+    work = Work(gatepost_graph, url, held_from="first", second=second)
     with work.held_up() as (holder, run):
         assert work.came == ["first"]
         holder.rollback()
         assert run.result(60)["status"] == "succeeded"
     assert work.came == ["first", "second"]
+
+
+def test_the_gate_judges_while_the_superstep_before_it_is_committed_and_a_replay_is_told_the_same_time(
+    gatepost_graph: Any, url: str, lone_owner: Any
+) -> None:
+    work = Work(gatepost_graph, url, held_from="first")
+    with work.held_up() as (holder, run):
+        wait_until(lambda: "first" in JUDGED)  # what the first returned, as an argument of the second
+        assert work.came == ["first"]
+        holder.rollback()
+        assert run.result(60)["status"] == "succeeded"
+    told = "SELECT at, next_now FROM gatepost.transition WHERE next_now IS NOT NULL"
+    rows = lone_owner.rows(told)
+    assert rows
+    assert all(row["next_now"] <= row["at"] for row in rows), "what a superstep is told is never early"
+    steps = "SELECT record ->> 'now' AS now FROM gatepost.step WHERE step_id = 'second' AND status = 'running'"
+    assert lone_owner.rows(steps)[0]["now"] in {row["next_now"].isoformat() for row in rows}
+    report = replay(record(work.graph, "run"), work.graph)
+    assert report.identical, report.divergence
 
 
 def test_nobody_is_answered_before_the_last_superstep_is_committed(

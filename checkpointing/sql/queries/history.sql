@@ -28,7 +28,7 @@ ORDER BY version DESC LIMIT 1;
 
 -- name: transitions
 -- A page of transitions in order.
-SELECT * FROM gatepost.transition
+SELECT run_id, seq, at, source, nodes, next, status, reason, actor, epoch, checkpoint_id FROM gatepost.transition
 WHERE run_id = %(run_id)s AND seq > %(after)s
 ORDER BY seq LIMIT %(limit)s;
 

@@ -1,6 +1,7 @@
 -- name: newest
 -- The newest transitions before one, and the one before these; in order.
-SELECT t.*, to_json(c.checkpoint -> 'updated_channels') AS channels FROM (
+SELECT t.run_id, t.seq, t.at, t.source, t.nodes, t.next, t.status, t.reason, t.actor, t.epoch, t.checkpoint_id,
+       to_json(c.checkpoint -> 'updated_channels') AS channels FROM (
     SELECT * FROM gatepost.transition
     WHERE run_id = %(run_id)s AND seq < %(before)s
     ORDER BY seq DESC LIMIT %(limit)s + 1
@@ -10,7 +11,8 @@ ORDER BY t.seq;
 
 -- name: next
 -- The transitions after one, and that one.
-SELECT t.*, to_json(c.checkpoint -> 'updated_channels') AS channels FROM (
+SELECT t.run_id, t.seq, t.at, t.source, t.nodes, t.next, t.status, t.reason, t.actor, t.epoch, t.checkpoint_id,
+       to_json(c.checkpoint -> 'updated_channels') AS channels FROM (
     SELECT * FROM gatepost.transition
     WHERE run_id = %(run_id)s AND seq >= %(after)s
     ORDER BY seq LIMIT %(limit)s + 1

@@ -1,3 +1,8 @@
+-- name: of_transitions
+-- Every transition, and what the superstep after it was told the time was.
+SELECT seq, at, source, nodes, next, status, reason, actor, epoch, next_now FROM gatepost.transition
+WHERE run_id = %(run_id)s ORDER BY seq;
+
 -- name: of_entries
 -- Every owner's hold on a run, with the code it moved it by.
 SELECT e.epoch, e.now, e.status, e.reason, e.code FROM gatepost.entry e WHERE e.run_id = %(run_id)s ORDER BY e.epoch;

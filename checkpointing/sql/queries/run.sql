@@ -104,9 +104,10 @@ WITH fence AS (
         finished_at = CASE WHEN %(state)s::gatepost.effect_state IN ('succeeded', 'failed') THEN now END
     FROM fence WHERE e.key = %(key)s AND e.state IN ('intended', 'in_doubt')
 ), moved AS (
-    INSERT INTO gatepost.transition (run_id, seq, at, source, nodes, next, status, reason, actor, epoch, checkpoint_id)
+    INSERT INTO gatepost.transition
+        (run_id, seq, at, source, nodes, next, status, reason, actor, epoch, checkpoint_id, next_now)
     SELECT run_id, seq, now, %(source)s, %(nodes)s::text[], %(next)s::text[], status, reason, %(actor)s, epoch,
-           %(checkpoint_id)s
+           %(checkpoint_id)s, %(next_now)s::timestamptz
     FROM fence
 ), valued AS (
     INSERT INTO public.checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
