@@ -52,6 +52,7 @@ EFFECT_JUDGED = Row("effect", "Gatepost: an effect step", "async", EFFECT, "gate
 EFFECT_GATE = Row("effect-gate", "Gatepost: an effect step through the gate", "async", EFFECT, "gatepost", "step")
 DBOS = Row("dbos", "DBOS: a step", "sync", RESULT, "dbos", "step")
 
+EFFECT_AT_BOUNDARIES = "effect-at-boundaries"
 POLICIES: dict[str, tuple[str, CheckpointPolicy]] = {
     "at-boundaries": ("checkpoints at boundaries", "at_boundaries"),
     "every-20": ("a checkpoint every 20 steps", Every(items=20)),
