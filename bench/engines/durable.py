@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
@@ -61,6 +62,7 @@ class Dbos:
             "name": "bench",
             "system_database_url": _url(url),
             "sys_db_pool_size": max(width, USUAL_POOL),
+            "executor_id": f"bench-{os.getpid()}",  # else a process that starts a moment later "recovers" these runs
             "log_level": "ERROR",
         }
         DBOS(config=config)
