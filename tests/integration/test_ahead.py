@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import psycopg
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from pydantic import AfterValidator
 from tests.acceptance.processes import wait_until
 
@@ -145,6 +146,39 @@ def test_nobody_is_answered_before_the_last_superstep_is_committed(
         holder.rollback()
         with pytest.raises(LostRun):
             run.result(60)
+
+
+class Listener(BaseCallbackHandler):
+    """A callback of the caller's: it hears how each node begins and ends, and the whole run."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_chain_start(self, _: Any, inputs: Any, **__: Any) -> None:
+        self.heard.append(str(inputs))
+
+    def on_chain_end(self, outputs: Any, **_: Any) -> None:
+        self.heard.append(str(outputs))
+
+
+@pytest.mark.parametrize("how", [{}, {"print_mode": "values"}, {"debug": True}])
+def test_nobody_who_listens_is_told_of_what_is_not_committed(
+    gatepost_graph: Any, url: str, lone_owner: Any, capsys: pytest.CaptureFixture[str], how: dict[str, Any]
+) -> None:
+    listener = Listener()
+    work = Work(gatepost_graph, url)
+    config = RUN if how else {**RUN, "callbacks": [listener]}
+    lone_owner.change(ENDS_LATE_AND_LOST)
+    with psycopg.connect(url) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("SELECT pg_advisory_xact_lock(1)")
+        run = pool.submit(lambda: work.graph.invoke({"goal": "w"}, config, **how))
+        wait_until(lambda: _waiting(url) == 1 or run.done())
+        holder.rollback()
+        with pytest.raises(LostRun):
+            run.result(60)
+    states = [line for line in (*listener.heard, *capsys.readouterr().out.splitlines()) if "'run_id': 'run'" in line]
+    assert states
+    assert all("'outcome': None" in state for state in states), "that the run has ended"
 
 
 def test_a_run_that_was_taken_over_while_it_committed_goes_no_further(
