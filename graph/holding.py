@@ -93,13 +93,12 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
                 await self.saver.entries.note(session, facts_of(self.equipment, row["workflow"], who.tenant))
                 if session.instructed:
                     await self._instruct(entry, session)
-                yield session
-                await session.durable()
+                async with _committed(session):
+                    yield session
                 unmoved = session.seq == session.run.seq and session.run.status is RunStatus.RUNNING
                 if claimed is not None and unmoved:
                     session.trouble = "it found nothing to do"
         except GraphDrained:
-            await session.durable()
             raise
         except Exception as error:
             if claimed is not None:
@@ -148,6 +147,19 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             await self.saver.settle(session)
         finally:
             await held.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def _committed(session: RunSession) -> AsyncIterator[None]:
+    """Whoever leaves the block in order, or drained, has committed all that was done in it; otherwise it is raised."""
+    try:
+        yield
+    except GraphDrained:
+        await session.durable()
+        raise
+    finally:
+        await session.answered()
+    await session.durable()
 
 
 @contextmanager
