@@ -170,8 +170,7 @@ class GatepostSaver(PlaceSaver):
         """
         if session.flush_timer is not None:
             session.flush_timer.cancel()
-        if session.committing is not None:
-            await asyncio.wait([session.committing])
+        await session.answered()
         await self._flush(session)
         if session.foretold and not session.lost:
             with suppress(DatabaseUnavailable, Error, LostRun):  # a doubt, then, that is settled by itself
@@ -201,8 +200,7 @@ class GatepostSaver(PlaceSaver):
                 session.lost = str(error)
 
     async def _commit(self, session: RunSession, finished: dict[str, Finished]) -> None:
-        if session.committing is not None:
-            await asyncio.wait([session.committing])
+        await session.answered()
         async with session.flush_lock:
             session.check()
             if not session.failed:  # else the superstep that this belongs to was never begun

@@ -196,6 +196,11 @@ class RunSession:
         if self.committing is not None:
             await asyncio.shield(self.committing)
 
+    async def answered(self) -> None:
+        """Wait until it is known whether the last superstep is committed."""
+        if self.committing is not None:
+            await asyncio.wait([self.committing])
+
     @property
     def failed(self) -> bool:
         """Whether the last superstep could not be committed."""

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_async_callback_manager_for_config
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
@@ -92,13 +93,12 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
                 await self.saver.entries.note(session, facts_of(self.equipment, row["workflow"], who.tenant))
                 if session.instructed:
                     await self._instruct(entry, session)
-                yield session
-                await session.durable()
+                async with _committed(session):
+                    yield session
                 unmoved = session.seq == session.run.seq and session.run.status is RunStatus.RUNNING
                 if claimed is not None and unmoved:
                     session.trouble = "it found nothing to do"
         except GraphDrained:
-            await session.durable()
             raise
         except Exception as error:
             if claimed is not None:
@@ -115,9 +115,15 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
         if session is not None:
             session.stop = control.request_drain
             session.hear(session.ordered)
-            session.ahead = options.get("stream_mode") == []
+            session.ahead = not self._heard(entry.config, options)
         asked: dict[str, Any] = {**options, "context": who, "durability": "sync", "control": control}
         return super().astream(_engine_input(session), _engine_config(entry, session), **asked)
+
+    def _heard(self, config: RunnableConfig, options: Mapping[str, Any]) -> bool:
+        """Whether somebody is told of supersteps while the run is moved: who streams, prints, or has callbacks."""
+        printed = options.get("print_mode") or options.get("debug") or self.debug
+        streamed = options.get("stream_mode") != []
+        return bool(streamed or printed or get_async_callback_manager_for_config(config).handlers)
 
     async def _instruct(self, entry: door.Entry, session: RunSession) -> None:
         """Hand the gate what an operator has said, in a superstep of its own; the next one is the gate's."""
@@ -141,6 +147,19 @@ class HoldingGraph(CompiledStateGraph[Any, RunContext, Any, Any]):
             await self.saver.settle(session)
         finally:
             await held.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def _committed(session: RunSession) -> AsyncIterator[None]:
+    """Whoever leaves the block in order, or drained, has committed all that was done in it; otherwise it is raised."""
+    try:
+        yield
+    except GraphDrained:
+        await session.durable()
+        raise
+    finally:
+        await session.answered()
+    await session.durable()
 
 
 @contextmanager

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import psycopg
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
 from pydantic import AfterValidator
 from tests.acceptance.processes import wait_until
 
 from gatepost import EffectContext, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, record, ref, replay, tool
 from gatepost.state.errors import DatabaseUnavailable, LostRun
+from gatepost.state.watch import Act
 from gatepost.testing import Database
 
 ALL = Policy('@id("all") permit (principal, action, resource);')
@@ -58,6 +62,9 @@ class Work:
         self, build: Callable[..., GatepostGraph], url: str, *, held_from: str = "", second: Any = FROM_THE_FIRST
     ) -> None:
         self.came: list[str] = []
+        self.control = RunControl()
+        self.meanwhile: Callable[[], Any] = lambda: None
+        """Done in the step from which on commits are held up."""
         JUDGED.clear()
         self._url, self._step = url, held_from
         self._reached, self._locked = threading.Event(), threading.Event()
@@ -68,6 +75,7 @@ class Work:
             if ctx.step_id == held_from:
                 self._reached.set()
                 assert self._locked.wait(60)
+                self.meanwhile()
             return ctx.step_id
 
         first = Step(id="first", tool="work", args={"text": "0"})
@@ -76,7 +84,7 @@ class Work:
         self.graph = build([Workflow(name="w", goals=("w",), strategy=plan, tools=(work,))], policy=ALL)
 
     def run(self) -> dict[str, Any]:
-        result: dict[str, Any] = self.graph.invoke({"goal": "w"}, RUN)
+        result: dict[str, Any] = self.graph.invoke({"goal": "w"}, RUN, control=self.control)
         return result
 
     @contextmanager
@@ -145,6 +153,75 @@ def test_nobody_is_answered_before_the_last_superstep_is_committed(
         holder.rollback()
         with pytest.raises(LostRun):
             run.result(60)
+
+
+class Listener(BaseCallbackHandler):
+    """A callback of the caller's: it hears how each node begins and ends, and the whole run."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_chain_start(self, serialized: Any, inputs: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        self.heard.append(str(inputs))
+
+    def on_chain_end(self, outputs: Any, **_: Any) -> None:
+        self.heard.append(str(outputs))
+
+
+@pytest.mark.parametrize("how", [{}, {"print_mode": "values"}, {"debug": True}])
+def test_nobody_who_listens_is_told_of_what_is_not_committed(
+    gatepost_graph: Any, url: str, lone_owner: Any, capsys: pytest.CaptureFixture[str], how: dict[str, Any]
+) -> None:
+    listener = Listener()
+    work = Work(gatepost_graph, url)
+    config: Any = RUN if how else {**RUN, "callbacks": [listener]}
+    lone_owner.change(ENDS_LATE_AND_LOST)
+    with psycopg.connect(url) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("SELECT pg_advisory_xact_lock(1)")
+        run = pool.submit(lambda: work.graph.invoke({"goal": "w"}, config, **how))
+        wait_until(lambda: _waiting(url) == 1 or run.done())
+        holder.rollback()
+        with pytest.raises(LostRun):
+            run.result(60)
+    states = [line for line in (*listener.heard, *capsys.readouterr().out.splitlines()) if "'run_id': 'run'" in line]
+    assert states
+    assert all("'outcome': None" in state for state in states), "that the run has ended"
+
+
+class Watching:
+    """A watcher that hears how a run is left."""
+
+    def __init__(self) -> None:
+        self.left: list[tuple[str, int]] = []
+
+    def begins(self, act: Act) -> None:
+        """Nothing."""
+
+    def ends(self, act: Act) -> None:
+        if act.kind == "run":
+            self.left.append((act.error, act.facts["transitions"]))
+
+    def claims(self, row: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def admits(self, run_id: str, tenant: str, workflow: str) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_who_watches_is_told_how_a_run_is_left_when_that_is_known(
+    gatepost_graph: Any, url: str, lone_owner: Any, *, lost: bool
+) -> None:
+    work, watching = Work(gatepost_graph, url, held_from="first"), Watching()
+    work.graph.equipment.watchers.append(watching)
+    work.meanwhile = work.control.request_drain
+    with work.held_up() as (holder, run):
+        holder.execute(TAKEN_OVER if lost else "SELECT")
+        assert not watching.left
+        holder.commit()
+        with pytest.raises(LostRun if lost else GraphDrained):
+            run.result(60)
+    assert watching.left == [("LostRun" if lost else "drained", lone_owner.run("run")["seq"])]
 
 
 def test_a_run_that_was_taken_over_while_it_committed_goes_no_further(
