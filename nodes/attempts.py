@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import anyio
 from pydantic import JsonValue
 
-from gatepost.checkpointing.ledger import Entry
+from gatepost.checkpointing.effect_rows import Entry
 from gatepost.nodes.failure import classify
 from gatepost.nodes.outcome import Outcome, failed, parked, recorded, succeeded, unknown
 from gatepost.nodes.passage import Provider
