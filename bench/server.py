@@ -20,8 +20,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from gatepost.checkpointing.embedded import ensure_server, find_programs, stop_server
+from gatepost.checkpointing.embedded import ensure_server, stop_server
 from gatepost.checkpointing.server_home import Place
+from gatepost.checkpointing.server_programs import find_programs
 
 SETTINGS = {
     "shared_buffers": "256MB",

@@ -14,6 +14,7 @@ from gatepost.checkpointing.address import Address, resolve
 from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.breakers import Breakers
 from gatepost.checkpointing.bridge import Bridge
+from gatepost.checkpointing.effects import Effects
 from gatepost.checkpointing.entries import Entries
 from gatepost.checkpointing.forks import Forks
 from gatepost.checkpointing.heart import Heart
@@ -49,6 +50,7 @@ class Books:
         self.approvals = Approvals(self.pools)
         self.people = People(self.pools)
         self.ledger = Ledger(self.pools)
+        self.effects = Effects(self.pools)
         self.entries = Entries(self.pools)
         self.forks = Forks(self.pools)
         self.breakers = Breakers(self.pools)

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from psycopg import Error
@@ -21,61 +21,15 @@ from pydantic_core import to_json
 
 from gatepost.checkpointing import foretold
 from gatepost.checkpointing.commits import PAUSE_SECONDS, RETRY_SECONDS, UNWRITABLE
+from gatepost.checkpointing.effect_rows import Entry, Intent, entry_of, foretold_entry, row_of
 from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
-from gatepost.checkpointing.runs import one_of
-from gatepost.checkpointing.session import Foretold, RunSession
+from gatepost.checkpointing.session import RunSession
 from gatepost.checkpointing.together import Together
 from gatepost.state import crash
-from gatepost.state.effect import EffectClass, OnDoubt
-from gatepost.state.errors import DatabaseUnavailable, InvalidValue, LostRun, UnknownEffect
-from gatepost.state.ids import EffectKey
+from gatepost.state.errors import DatabaseUnavailable, InvalidValue, LostRun
 from gatepost.state.status import EFFECT_TRANSITIONS, EffectState, advance
 from gatepost.state.step import Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """One effect that is about to be attempted."""
-
-    key: str
-    step: str
-    tool: str
-    tool_version: str
-    effect: EffectClass
-    on_doubt: OnDoubt
-    fingerprint: str
-    arguments: JsonValue
-    approval: str | None
-    purpose: str = "run"
-    generation: int = 0
-    call_path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An effect as the ledger has it."""
-
-    key: str
-    state: EffectState
-    fingerprint: str
-    attempts: int
-    arguments: JsonValue
-    result: JsonValue
-    failure: Failure | None
-    intended_at: datetime
-    attempted_at: datetime
-    """When the last attempt was announced."""
-    now: datetime
-    """Database time when this was read."""
-    epoch: int
-    """Of the owner who wrote it last."""
-    cleared: bool
-    """Whether every attempt so far certainly did nothing."""
-    not_before: datetime | None
-    """When the next one may be made, where one was to wait."""
-    fresh: bool
-    """Whether this call wrote the intent; otherwise an earlier one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +72,7 @@ class Ledger:
         undo = "undo." if intent.purpose == "compensate" else ""
         row = row_of(session, intent)
         if (told := foretold.taken(session, row)) is not None:
-            entry = _fresh(told)
+            entry = foretold_entry(told)
         else:
             crash.here(f"{undo}intent.before")
             entry = await self._announced(session, row)
@@ -159,7 +113,7 @@ class Ledger:
             if isinstance(error, DatabaseUnavailable) and error.passing:
                 raise  # nobody knows whether they were written: each looks for itself
             return [given for row in rows for given in await self._intend([row])]
-        entries = {row["key"]: _entry(row) for row in found}
+        entries = {row["key"]: entry_of(row) for row in found}
         return [entries[row["key"]] for row in rows]
 
     async def withdraw(self, session: RunSession, key: str) -> None:
@@ -190,7 +144,7 @@ class Ledger:
         params = {"run_id": session.run.run_id, "key": key, "epoch": session.epoch, "within": within}
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.again"), params)).fetchone()
-        return None if row is None else _entry(row)
+        return None if row is None else entry_of(row)
 
     @asynccontextmanager
     async def transaction(self, session: RunSession, key: str) -> AsyncIterator[Transaction]:
@@ -248,119 +202,4 @@ class Ledger:
         """What the ledger has under a key."""
         async with self._pools.connection() as connection:
             row = await (await connection.execute(query("effect.get"), {"key": key})).fetchone()
-        return None if row is None else _entry(row)
-
-    async def find(self, prefix: str, tenant: str) -> EffectKey:
-        """The one effect whose key starts with `prefix`.
-
-        Raises:
-            UnknownEffect: none does.
-            CallerMistake: several do.
-        """
-        async with self._pools.connection() as connection:
-            cursor = await connection.execute(query("effect.find"), {"prefix": prefix, "tenant": tenant})
-            found = [row["key"] for row in await cursor.fetchall()]
-        return EffectKey(one_of(found, prefix=prefix, what="effect", unknown=UnknownEffect))
-
-    async def page(
-        self, tenant: str, *, unknown: bool = False, run_id: str | None = None, limit: int = 50
-    ) -> list[dict[str, Any]]:
-        """A page of effects as their rows are, newest first.
-
-        Args:
-            tenant: whose.
-            unknown: only those of which nobody knows whether they happened; what was taken back did not.
-            run_id: only those of a run.
-            limit: rows.
-        """
-        params = {"tenant": tenant, "unknown": unknown, "run_id": run_id, "limit": limit}
-        async with self._pools.connection() as connection:
-            return await (await connection.execute(query("effect.page"), params)).fetchall()
-
-    async def row(self, key: str, tenant: str) -> dict[str, Any]:
-        """One effect as its row is, with its run's status and owner, and the last `question` about it.
-
-        Raises:
-            UnknownEffect: the tenant has no such effect.
-        """
-        async with self._pools.connection() as connection:
-            row = await (await connection.execute(query("effect.one"), {"key": key, "tenant": tenant})).fetchone()
-        if row is None:
-            raise UnknownEffect(f"there is no effect {key!r}. `gatepost effect list` shows those there are.")
-        return row
-
-    async def settle(
-        self,
-        key: str,
-        tenant: str,
-        state: EffectState,
-        *,
-        result: JsonValue,
-        failure: Failure | None,
-        actor: str,
-        reason: str,
-    ) -> bool:
-        """Write down what somebody found out about an effect in doubt of a run that has ended.
-
-        Returns:
-            Whether it was; else it is known already, or its run has not ended.
-        """
-        params = {
-            "key": key,
-            "tenant": tenant,
-            "state": state,
-            "result": Json(result) if state is EffectState.SUCCEEDED else None,
-            "failure": None if failure is None else Json(failure.plain()),
-            "actor": actor,
-            "reason": reason,
-        }
-        async with self._pools.connection() as connection:
-            return await (await connection.execute(query("effect.settle"), params)).fetchone() is not None
-
-
-def row_of(session: RunSession, intent: Intent) -> dict[str, Any]:
-    """An intent as its row is written, under the session's epoch."""
-    run = session.run
-    return {
-        "key": intent.key,
-        "run_id": run.run_id,
-        "root_run_id": run.root_run_id,
-        "tenant": run.tenant,
-        "step_id": intent.step,
-        "call_path": intent.call_path,
-        "purpose": intent.purpose,
-        "generation": intent.generation,
-        "tool": intent.tool,
-        "tool_version": intent.tool_version,
-        "effect_class": intent.effect,
-        "on_doubt": intent.on_doubt,
-        "fingerprint": intent.fingerprint,
-        "arguments": intent.arguments,
-        "approval_id": intent.approval,
-        "epoch": session.epoch,
-    }
-
-
-def _fresh(told: Foretold) -> Entry:
-    times = dict.fromkeys(("intended_at", "attempted_at", "now"), told.at)
-    known = {"state": "intended", "attempts": 1, "result": None, "failure": None, "cleared": False, "not_before": None}
-    return _entry({**told.row, **known, **times, "fresh": True})
-
-
-def _entry(row: Mapping[str, Any]) -> Entry:
-    return Entry(
-        key=row["key"],
-        state=EffectState(row["state"]),
-        fingerprint=row["fingerprint"],
-        attempts=row["attempts"],
-        arguments=row["arguments"],
-        result=row["result"],
-        failure=None if row["failure"] is None else Failure.model_validate(row["failure"]),
-        intended_at=row["intended_at"],
-        attempted_at=row["attempted_at"],
-        now=row["now"],
-        epoch=row["epoch"],
-        cleared=row["cleared"],
-        not_before=row["not_before"],
-        fresh=row["fresh"],
-    )
+        return None if row is None else entry_of(row)

@@ -21,8 +21,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from gatepost.checkpointing.address import Address, connect, resolve
-from gatepost.checkpointing.embedded import ensure_server, find_programs, stop_server
+from gatepost.checkpointing.embedded import ensure_server, stop_server
 from gatepost.checkpointing.migrate import STEADY, migrate, migrations, prepare_ground, record
+from gatepost.checkpointing.server_programs import find_programs
 from gatepost.state.errors import DatabaseUnavailable
 
 HEADER = """\

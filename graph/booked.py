@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gatepost.checkpointing.ledger import Intent
+from gatepost.checkpointing.effect_rows import Intent
 from gatepost.nodes.outcome import Outcome
 from gatepost.state.recording import Recording, Row
 from gatepost.state.status import EffectState

@@ -39,7 +39,7 @@ async def resolve(
     """Say of an effect in doubt what happened, without moving the run.
 
     Args:
-        saver: where the ledger is.
+        saver: where the effects are.
         equipment: knows the tool and the policy.
         effect: its key.
         tenant: whose it must be.
@@ -59,7 +59,7 @@ async def resolve(
         UnknownEffect: no effect has this key.
         CallerMistake: it is not in doubt, or this is no answer; says what to do.
     """
-    row = await saver.ledger.row(effect, tenant)
+    row = await saver.effects.row(effect, tenant)
     ended = _ended_in_doubt(row)
     question = _unasked(row) if ended else await _asked(saver, row, tenant)
     found = found_out(question, by=by, happened=happened, result=result, undo=undo, comment=comment)
@@ -146,7 +146,7 @@ async def _settle(
     if args.get("undo"):
         raise CallerMistake(f"run {row['run_id']} has ended, and undoes nothing any more. Say only what happened.")
     happened = decision.type != "reject"
-    settled = await saver.ledger.settle(
+    settled = await saver.effects.settle(
         row["key"],
         row["tenant"],
         EffectState.SUCCEEDED if happened else EffectState.FAILED,

@@ -15,8 +15,9 @@ from pydantic import JsonValue, ValidationError
 
 from gatepost.checkpointing.answers import Standing, standing_in
 from gatepost.checkpointing.approvals import Approvals
+from gatepost.checkpointing.effect_rows import Entry, Intent
 from gatepost.checkpointing.entries import Entries
-from gatepost.checkpointing.ledger import Entry, Intent, Ledger
+from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.session import RunSession
 from gatepost.graph.booked import called_as, needs_a_row
 from gatepost.graph.difference import same

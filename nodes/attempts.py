@@ -8,20 +8,20 @@ resets nothing; a call that takes its process with it again and again is not mad
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import anyio
 from pydantic import JsonValue
 
-from gatepost.checkpointing.ledger import Entry
+from gatepost.checkpointing.effect_rows import Entry
 from gatepost.nodes.failure import classify
 from gatepost.nodes.outcome import Outcome, failed, parked, recorded, succeeded, unknown
 from gatepost.nodes.passage import Provider
-from gatepost.nodes.tool import AnyTool, EffectContext, Retry
+from gatepost.nodes.reconcile import Reconciler, reread
+from gatepost.nodes.tool import AnyTool, EffectContext
 from gatepost.nodes.visit import Visit
+from gatepost.nodes.waits import LONGEST_PAUSE_SECONDS, SLICE_SECONDS, Clock, pause, pause_seconds
 from gatepost.state import crash
 from gatepost.state.effect import OnDoubt
 from gatepost.state.errors import LostRun
@@ -29,12 +29,8 @@ from gatepost.state.status import EffectState
 from gatepost.state.step import Failure
 from gatepost.state.watch import Act, current, watched
 
-LONGEST_PAUSE_SECONDS = 60.0
-"""Whatever takes longer is not waited for here, under the run's lease: the run is parked, and nobody holds it."""
 CUT_OFFS = 3
 """How often a call is made again beyond its declared attempts because its process died in it; then a person looks."""
-_SLICE_SECONDS = 1.0
-"""How often a wait looks whether the run is still ours, and what the database's clock says."""
 _NO_TIME = timedelta(0)
 
 
@@ -66,10 +62,9 @@ class Attempts:
         self._entry: Entry | None = None
         self._made = attempts
         self._number = attempts + 1
-        self._doubt: Failure | None = None
-        """An attempt whose end nobody saw, this one's or an earlier one's."""
         self._begun = visit.session.time()
-        self._clock = (self._begun, time.monotonic())
+        self._clock = Clock(self._begun)
+        self._reconciler = Reconciler(visit, tool, args, context=context, clock=self._clock)
 
     async def let_through(self) -> Outcome | None:
         """Wait while nobody calls the provider; an outcome where that is too long to be waited for here."""
@@ -78,8 +73,9 @@ class Attempts:
             assert closed.retry_after is not None
             if waited + closed.retry_after > LONGEST_PAUSE_SECONDS:
                 return self._later(closed.retry_after, closed)
-            await self._pause(pause := min(closed.retry_after, _SLICE_SECONDS))
-            waited += pause
+            wait = min(closed.retry_after, SLICE_SECONDS)
+            await pause(self._visit.session, wait)
+            waited += wait
         return None
 
     async def run(self, entry: Entry | None = None) -> Outcome:
@@ -99,30 +95,36 @@ class Attempts:
             if failure is None:
                 return outcome
             if not certain and self._entry is not None:
-                self._doubt = failure
-            pause = pause_seconds(self._tool.retry, self._number, failure, self._dice())
+                self._reconciler.doubt = failure
+            wait = pause_seconds(self._tool.retry, self._number, failure, self._dice())
             reactions = self._visit.reactions(self._tool, failure.kind)
-            here = "retry" in reactions and pause <= LONGEST_PAUSE_SECONDS
-            left = self._number < self._tool.retry.attempts and self._time_for(pause)
+            here = "retry" in reactions and wait <= LONGEST_PAUSE_SECONDS
+            left = self._number < self._tool.retry.attempts and self._time_for(wait)
             again = left and (here or "park" in reactions)
-            if self._doubt is not None and (known := await self._resolve(again=again)):
+            if known := await self._reconciled(again=again):
                 return known
             if not again:
                 return failed(failure)
-            if known := await self._next(pause, failure, here=here):
+            if known := await self._next(wait, failure, here=here):
                 return known
 
     def _take_up(self, entry: Entry) -> None:
         self._entry = entry
         self._number = entry.attempts
-        self._clock = (entry.now, time.monotonic())
+        self._clock.set(entry.now)
         self._begun = entry.intended_at
-        if not entry.fresh and not entry.cleared:
-            self._doubt = _cut_off(self._tool, entry)
+        self._reconciler.take_up(entry)
 
     def _later(self, seconds: float, failure: Failure) -> Outcome:
-        until = self._now() + timedelta(seconds=seconds)
-        return parked(failure, until=until, attempts=self._made, doubt=self._doubt is not None)
+        until = self._clock.now() + timedelta(seconds=seconds)
+        return parked(failure, until=until, attempts=self._made, doubt=self._reconciler.doubt is not None)
+
+    async def _reconciled(self, *, again: bool) -> Outcome | None:
+        """How the call ended, where that was in doubt and is found out; None: it does no harm to go on."""
+        if self._reconciler.doubt is None:
+            return None
+        assert self._entry is not None
+        return await self._reconciler.resolve(self._entry.key, again=again, made=self._made)
 
     @property
     def _ends_at(self) -> datetime | None:
@@ -142,7 +144,7 @@ class Attempts:
     async def _attempt(self) -> tuple[Failure | None, bool, Outcome]:
         self._made = self._number
         context = replace(self._context, attempt=self._number)
-        left = None if self._ends_at is None else max(_NO_TIME, self._ends_at - self._now())
+        left = None if self._ends_at is None else max(_NO_TIME, self._ends_at - self._clock.now())
         undo = "undo." if context.undoes else ""
         crash.here(f"{undo}call.before")
         try:
@@ -176,7 +178,7 @@ class Attempts:
         """Nothing happened, unless the error came from a COMMIT whose answer was lost: the ledger says."""
         if self._entry is None:
             return failure, True, failed(failure)
-        entry = await self._read()
+        entry = await reread(self._visit, self._entry.key)
         if entry.state is EffectState.INTENDED:
             return failure, True, failed(failure)
         return None, True, recorded(self._tool, entry)
@@ -185,7 +187,7 @@ class Attempts:
         """Go on with a call that an earlier process announced; an outcome where none may be made any more."""
         assert self._entry is not None
         in_time = self._time_for(0)
-        if self._doubt is not None and (known := await self._resolve(again=in_time)):
+        if known := await self._reconciled(again=in_time):
             return known
         if not in_time:
             return failed(
@@ -196,7 +198,7 @@ class Attempts:
                 f"{self._tool.name} was cut off in each of {self._number} attempts: it may be what ends its process"
             )
             failure = Failure(kind="poison", message=f"{message} (key {self._entry.key})")
-            return failed(failure) if self._doubt is None else unknown(failure)
+            return failed(failure) if self._reconciler.doubt is None else unknown(failure)
         return await self._wait_it_out() or await self.let_through() or await self._announce()
 
     async def _wait_it_out(self) -> Outcome | None:
@@ -204,73 +206,24 @@ class Attempts:
         assert self._entry is not None
         if self._entry.not_before is None:
             return None
-        left = (self._entry.not_before - self._now()).total_seconds()
+        left = (self._entry.not_before - self._clock.now()).total_seconds()
         if left > LONGEST_PAUSE_SECONDS:
             why = Failure(kind="throttled", message="its last attempt was to be followed by a wait")
             return self._later(left, self._entry.failure or why)
-        await self._pause(left)
+        await pause(self._visit.session, left)
         return None
 
-    async def _next(self, pause: float, failure: Failure, *, here: bool) -> Outcome | None:
+    async def _next(self, seconds: float, failure: Failure, *, here: bool) -> Outcome | None:
         """Wait, and announce the next attempt. What died in the wait leaves no doubt where there was none."""
         if self._entry is not None:
-            wait, certain = timedelta(seconds=pause), self._doubt is None
+            wait, certain = timedelta(seconds=seconds), self._reconciler.doubt is None
             ledger = self._visit.equipment.ledger
             await ledger.pause(self._visit.session, self._entry.key, failure, wait=wait, certain=certain)
         crash.here("pause")
         if not here:
-            return self._later(pause, failure)
-        await self._pause(pause)
+            return self._later(seconds, failure)
+        await pause(self._visit.session, seconds)
         return await self.let_through() or await self._announce()
-
-    async def _resolve(self, *, again: bool) -> Outcome | None:
-        """What became of an attempt whose end nobody saw; None: it does no harm to go on."""
-        assert self._doubt is not None
-        match self._tool.on_doubt:
-            case OnDoubt.RETRY if again:
-                return None
-            case OnDoubt.TRANSACTION:
-                self._doubt = None  # had it committed, its result would be recorded
-                return None
-            case OnDoubt.LOOKUP:
-                return await self._look_up()
-            case _:
-                return unknown(self._doubt)
-
-    async def _look_up(self) -> Outcome | None:
-        """Ask the provider: a yes counts at once, a no only when the last request can no longer arrive."""
-        assert self._tool.settle is not None
-        entry = await self._read()
-        arrives_until = entry.attempted_at + self._tool.timeout + self._tool.settle
-        found = await self._ask()
-        if isinstance(found, Outcome):
-            return found
-        left = (arrives_until - entry.now).total_seconds()
-        if left > LONGEST_PAUSE_SECONDS:
-            why = (
-                f"a look-up of {self._tool.name} found nothing, which proves nothing yet: the request may still "
-                f"arrive (key {entry.key})"
-            )
-            return self._later(left, Failure(kind="in_doubt", message=why))
-        if left > 0:
-            await self._until(arrives_until)
-            found = await self._ask()
-        if found is None:
-            self._doubt = None  # it did not happen, and will not
-            return None
-        return found if isinstance(found, Outcome) else unknown(found)
-
-    async def _ask(self) -> Outcome | Failure | None:
-        """What the look-up found: the result; None for nothing; a failure where it could not be asked."""
-        crash.here("lookup.before")
-        try:
-            found = await self._tool.look_up(self._context, self._args)
-            return None if found is None else succeeded(self._tool, found)
-        except LostRun:
-            raise
-        except Exception as error:  # noqa: BLE001 (a tool may raise anything; it becomes state)
-            failure, _ = classify(error)
-            return failure.model_copy(update={"message": f"the look-up failed: {failure.message}"})
 
     async def _announce(self) -> Outcome | None:
         """Count another attempt before it is made; an outcome where none may be made any more."""
@@ -278,12 +231,13 @@ class Attempts:
             self._number += 1
             return None
         window = self._tool.window
-        within = None if window is None or self._doubt is None else window - self._tool.timeout
+        within = None if window is None or self._reconciler.doubt is None else window - self._tool.timeout
         entry = await self._visit.equipment.ledger.again(self._visit.session, self._entry.key, within=within)
         if entry is not None:
-            self._number, self._clock = entry.attempts, (entry.now, time.monotonic())
+            self._number = entry.attempts
+            self._clock.set(entry.now)
             return None
-        entry = await self._read()
+        entry = await reread(self._visit, self._entry.key)
         if entry.state is not EffectState.INTENDED:
             return recorded(self._tool, entry)
         return unknown(
@@ -295,45 +249,8 @@ class Attempts:
             )
         )
 
-    async def _read(self) -> Entry:
-        assert self._entry is not None
-        entry = await self._visit.equipment.ledger.get(self._entry.key)
-        assert entry is not None
-        return entry
-
-    async def _until(self, moment: datetime) -> None:
-        """Wait until the database's clock says so; the heartbeat keeps the lease meanwhile."""
-        while (left := (moment - (await self._read()).now).total_seconds()) > 0:
-            await self._pause(min(left, _SLICE_SECONDS))
-
-    async def _pause(self, seconds: float) -> None:
-        while seconds > 0:
-            await anyio.sleep(min(seconds, _SLICE_SECONDS))
-            self._visit.session.check()
-            seconds -= _SLICE_SECONDS
-
-    def _now(self) -> datetime:
-        """Database time, as last read and gone on since."""
-        then, at = self._clock
-        return then + timedelta(seconds=time.monotonic() - at)
-
-    def _time_for(self, pause: float) -> bool:
-        return self._ends_at is None or self._now() + timedelta(seconds=pause) < self._ends_at
+    def _time_for(self, seconds: float) -> bool:
+        return self._ends_at is None or self._clock.now() + timedelta(seconds=seconds) < self._ends_at
 
     def _dice(self) -> random.Random:
         return random.Random(self._context.seed + self._number)
-
-
-def pause_seconds(retry: Retry, attempt: int, failure: Failure, dice: random.Random) -> float:
-    """How long to wait before the next attempt: what the provider asks, else doubled each time with jitter."""
-    if failure.retry_after is not None:
-        return failure.retry_after
-    longest: float = min(retry.longest.total_seconds(), retry.first.total_seconds() * 2 ** min(attempt - 1, 60))
-    return longest * dice.uniform(0.5, 1.0)
-
-
-def _cut_off(tool: AnyTool, entry: Entry) -> Failure:
-    return Failure(
-        kind="in_doubt",
-        message=f"an earlier attempt of {tool.name} was cut off after it was announced (key {entry.key})",
-    )

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from gatepost.checkpointing.answers import Standing
-from gatepost.checkpointing.ledger import Entry, Intent
+from gatepost.checkpointing.effect_rows import Entry, Intent
 from gatepost.nodes import doubt
 from gatepost.nodes.impact import previewed
 from gatepost.nodes.outcome import Outcome, entry, failed, waits

@@ -1,7 +1,7 @@
 """Doubt: a call whose end nobody saw becomes a question to a person, and the answer settles it.
 
 Invariant: no clock and no retry turns doubt into "try again". It is settled by a look-up that the
-tool declares (`nodes.protocol`) or here, by a named person; what the person says it returned is
+tool declares (`nodes.reconcile`) or here, by a named person; what the person says it returned is
 checked like any other result.
 """
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from gatepost.checkpointing.ledger import Intent, row_of
+from gatepost.checkpointing.effect_rows import Intent, row_of
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
 from gatepost.state.effect import EffectClass, OnDoubt

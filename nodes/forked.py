@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
+from gatepost.checkpointing.effect_rows import Intent
 from gatepost.checkpointing.forks import Inherited
-from gatepost.checkpointing.ledger import Intent
 from gatepost.nodes.outcome import Outcome, failed, succeeded
 from gatepost.nodes.tool import AnyTool, InvalidResult
 from gatepost.nodes.visit import Visit

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from gatepost.checkpointing.ledger import Entry
+from gatepost.checkpointing.effect_rows import Entry
 from gatepost.nodes.tool import AnyTool, Finding
 from gatepost.state.status import EffectState, StepStatus
 from gatepost.state.step import Failure, StepRecord

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from gatepost.checkpointing.ledger import Entry, Intent
+from gatepost.checkpointing.effect_rows import Entry, Intent
 from gatepost.nodes.attempts import Attempts
 from gatepost.nodes.forked import in_a_fork
 from gatepost.nodes.outcome import Outcome, failed, recorded, unknown

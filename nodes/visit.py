@@ -11,9 +11,10 @@ from pydantic import JsonValue
 
 from gatepost.checkpointing.approvals import Approvals
 from gatepost.checkpointing.breakers import Breakers
+from gatepost.checkpointing.effect_rows import Intent
 from gatepost.checkpointing.entries import Entries
 from gatepost.checkpointing.forks import Forks
-from gatepost.checkpointing.ledger import Intent, Ledger
+from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.session import RunSession
 from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.caution import cautious

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gatepost.checkpointing.open import Checkpointer
     from gatepost.graph.compiled import GatepostGraph
     from gatepost.graph.context import RunContext
+    from gatepost.nodes.catalog import Catalog
+    from gatepost.nodes.policy_sets import PolicySets
 
 T = TypeVar("T")
 
@@ -188,6 +190,28 @@ def read_policy(path: Path | None) -> Any:
         raise CallerMistake(
             f"the policy {path} cannot be read ({error}). Correct --policy or GATEPOST_POLICY."
         ) from None
+
+
+def known_policies(context: typer.Context, *, base: Any = None) -> tuple[PolicySets, Catalog]:
+    """The policy sets and the workflows that are known here, not yet checked against each other.
+
+    Args:
+        context: has the options that say which.
+        base: the set of the deployment, in place of the one that the options name.
+
+    Raises:
+        CallerMistake: a set cannot be read.
+    """
+    from gatepost.graph.build import policy_sets
+    from gatepost.nodes.catalog import Catalog
+    from gatepost.service.catalog import find_workflows
+
+    options: Options = context.obj
+    found = find_workflows(options.workflows)
+    for broken in found.broken:
+        terminal.complain("warning", broken)
+    catalog = Catalog(found.workflows)
+    return policy_sets(catalog, base or read_policy(options.policy), options.policies), catalog
 
 
 def named(context: typer.Context, name: str | None) -> str | None:

@@ -185,9 +185,9 @@ def _commands(desk: Desk, row: dict[str, Any]) -> list[str]:
 
 async def _page(desk: Desk, run: str | None, *, unknown: bool, limit: int) -> list[dict[str, Any]]:
     run_id = None if run is None else await desk.books.runs.find(run, desk.tenant)
-    return await desk.books.ledger.page(desk.tenant, unknown=unknown, run_id=run_id, limit=limit)
+    return await desk.books.effects.page(desk.tenant, unknown=unknown, run_id=run_id, limit=limit)
 
 
 async def _row(desk: Desk, prefix: str) -> dict[str, Any]:
-    ledger = desk.books.ledger
-    return await ledger.row(await ledger.find(prefix, desk.tenant), desk.tenant)
+    effects = desk.books.effects
+    return await effects.row(await effects.find(prefix, desk.tenant), desk.tenant)

@@ -120,7 +120,7 @@ def test_an_owner_that_stops_before_the_call_takes_the_intent_back(gatepost_grap
     pair.stop_between()
     assert effects(lone_owner) == [("intended", 0, True)]
     saver = pair.graph().saver
-    assert saver.bridge.run(saver.ledger.page("local", unknown=True)) == [], "nobody has to find out about it"
+    assert saver.bridge.run(saver.effects.page("local", unknown=True)) == [], "nobody has to find out about it"
     assert saver.bridge.run(calls_cut_off(saver, ["run"])) == []
     assert pair.run(goal=None)["status"] == "succeeded"
     assert pair.came == [("first", 1), ("second", 1)]

@@ -28,7 +28,7 @@ from gatepost import (
 )
 from gatepost.checkpointing.movers import Movers
 from gatepost.graph.context import who_acts
-from gatepost.nodes.attempts import LONGEST_PAUSE_SECONDS
+from gatepost.nodes.waits import LONGEST_PAUSE_SECONDS
 from gatepost.state.errors import InvalidValue
 from gatepost.testing import Database, approve
 

@@ -20,7 +20,7 @@ from gatepost.nodes.policy_explain import explain
 from gatepost.nodes.policy_question import Question
 from gatepost.nodes.policy_sets import PolicySets
 from gatepost.service.cli.app import app
-from gatepost.service.cli.policy import TEST_HELP
+from gatepost.service.cli.policy_check import TEST_HELP
 from gatepost.testing import Database
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

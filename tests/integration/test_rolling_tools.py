@@ -22,7 +22,7 @@ from gatepost import (
     Workflow,
     tool,
 )
-from gatepost.nodes.attempts import LONGEST_PAUSE_SECONDS
+from gatepost.nodes.waits import LONGEST_PAUSE_SECONDS
 from gatepost.testing import Database
 
 ALL = Policy('@id("all") permit (principal, action, resource);')

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
 from gatepost import NotDone, Retry
-from gatepost.nodes.attempts import pause_seconds
 from gatepost.nodes.failure import classify
 from gatepost.nodes.tool import InvalidArguments, InvalidResult
+from gatepost.nodes.waits import pause_seconds
 from gatepost.state.errors import InvalidValue
 from gatepost.state.failure import AGAIN, KINDS, REACTIONS, TREATMENTS
 from gatepost.state.step import Failure
