@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import IntEnum
 from typing import ParamSpec, TypeVar
@@ -15,6 +15,8 @@ from typing import ParamSpec, TypeVar
 import typer
 
 from gatepost.service import terminal
+from gatepost.service.cli.desk import LOCAL, Options, other
+from gatepost.service.cli.typed import retyped
 from gatepost.state import errors
 from gatepost.state.status import RunStatus
 
@@ -97,7 +99,10 @@ def code_for(status: RunStatus) -> Exit:
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Run a command; an error becomes a message on stderr and its exit code, never a traceback."""
+    """Run a command; an error becomes a message on stderr and its exit code, never a traceback.
+
+    The commands that a message names are printed as they are typed here.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -107,7 +112,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             terminal.note("\ninterrupted. What was committed is safe.")
             raise typer.Exit(Exit.INTERRUPTED) from None
         except errors.GatepostError as error:
-            terminal.complain("error", error)
+            terminal.complain("error", _as_typed(str(error), kwargs))
             raise typer.Exit(code_of(error)) from None
         except BrokenPipeError:
             _mute()
@@ -119,6 +124,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(Exit.BUG) from None
 
     return run
+
+
+def _as_typed(message: str, given: Mapping[str, object]) -> str:
+    context, tenant = given.get("context"), given.get("tenant", LOCAL)
+    options = context.obj if isinstance(context, typer.Context) else None
+    before = options.before if isinstance(options, Options) else ()
+    return retyped(message, before, other(str(tenant)))
 
 
 def flush() -> None:

@@ -302,7 +302,7 @@ def test_doctor_finds_a_healthy_house_healthy(shell: Shell) -> None:
     said = shell.run("doctor", "--json")
     findings = json.loads(said.out)
     assert said.code == 0
-    assert all(set(found) == {"name", "ok", "said", "cure"} and found["ok"] for found in findings)
+    assert all(set(found) == {"name", "ok", "said", "cure", "tenant"} and found["ok"] for found in findings)
     names = [found["name"] for found in findings]
     beside = ["links", "metrics", "traces"]
     assert names == ["python", "packages", "database", "migrations", "server", "role", "clock", "runs", *beside]
