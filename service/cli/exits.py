@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
+import re
 import sys
 import threading
 import traceback
@@ -21,6 +23,9 @@ from gatepost.state import errors
 from gatepost.state.status import RunStatus
 
 TRACEBACK = "GATEPOST_TRACEBACK"
+
+_BROKEN = re.compile(r"(?<!\n)\n(?!\n| |Example: )")
+"""A line break within a paragraph; what is indented is a table, and an example has a line of its own."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -123,7 +128,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             _bug(error)
             raise typer.Exit(Exit.BUG) from None
 
+    run.__doc__ = _flowing(command.__doc__ or "")
     return run
+
+
+def _flowing(text: str) -> str:
+    """A docstring as `--help` takes it: a paragraph is as wide as the terminal, not as the source."""
+    return _BROKEN.sub(" ", inspect.cleandoc(text))
 
 
 def _as_typed(message: str, given: Mapping[str, object]) -> str:

@@ -77,7 +77,7 @@ def list_notices(
 def retry(
     context: typer.Context,
     notice: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The notice; may be abbreviated.", show_default=False)
+        str | None, typer.Argument(metavar="ID", help="The notice; may be abbreviated.", show_default=False)
     ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All that could not be delivered.")] = False,

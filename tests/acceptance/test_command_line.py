@@ -276,6 +276,9 @@ def test_every_command_helps_with_an_example_and_the_exit_codes(monkeypatch: pyt
         assert said.exit_code == 0, path
         assert "Exit codes:" in said.output, path
         assert ("Example:" if path else "Start one:") in said.output, path
+    monkeypatch.setenv("COLUMNS", "300")
+    wide = CliRunner().invoke(app, ["replay", "--help"])
+    assert "executed with the recorded answers, results, decisions and times. Exit code 0" in wide.output
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
