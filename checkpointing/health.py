@@ -20,19 +20,22 @@ class Health:
         self._pools = pools
 
     async def server(self) -> dict[str, Any]:
-        """Version, role, time and size of the database."""
-        return await self._row("health.server")
-
-    async def runs(self, tenant: str) -> dict[str, Any]:
-        """How many runs are under way, which wait for a mover, which only an operator moves, and which nobody does."""
-        return await self._row("health.runs", tenant=tenant, key=PRESENT)
-
-    async def waiting(self, tenant: str) -> dict[str, Any]:
-        """Open approvals, and the keys of effects in doubt."""
-        return await self._row("health.waiting", tenant=tenant)
-
-    async def _row(self, name: str, **params: Any) -> dict[str, Any]:
-        async with self._pools.connection() as connection:
-            row = await (await connection.execute(query(name), params)).fetchone()
-        assert row is not None
+        """Version, role, time and size of the database, and how many movers listen."""
+        (row,) = await self._rows("health.server", key=PRESENT)
         return row
+
+    async def runs(self, tenant: str | None = None) -> list[dict[str, Any]]:
+        """How many runs are under way, which wait for a mover, which only an operator moves, and which nobody does.
+
+        Args:
+            tenant: only of this one; None: a row for each that has any.
+        """
+        return await self._rows("health.runs", tenant=tenant)
+
+    async def waiting(self, tenant: str | None = None) -> list[dict[str, Any]]:
+        """Open approvals, and the keys of effects in doubt; as `runs`."""
+        return await self._rows("health.waiting", tenant=tenant)
+
+    async def _rows(self, name: str, **params: Any) -> list[dict[str, Any]]:
+        async with self._pools.connection() as connection:
+            return await (await connection.execute(query(name), params)).fetchall()

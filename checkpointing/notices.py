@@ -143,8 +143,12 @@ class Notices:
             raise CallerMistake(f"notice {one} did not fail, so it is not sent again. `gatepost notice list --all`")
         return again
 
-    async def dead(self, tenant: str) -> tuple[int, str]:
-        """How many notices of a tenant nobody could deliver, and why the newest of them."""
+    async def dead(self, tenant: str | None = None) -> dict[str, tuple[int, str]]:
+        """How many notices nobody could deliver, and why the newest of them, by tenant.
+
+        Args:
+            tenant: only of this one; None: of all.
+        """
         async with self.pools.connection() as connection:
-            row = await (await connection.execute(query("notice.dead"), {"tenant": tenant})).fetchone()
-        return (row["dead"], row["reason"] or "") if row else (0, "")
+            rows = await (await connection.execute(query("notice.dead"), {"tenant": tenant})).fetchall()
+        return {row["tenant"]: (row["dead"], row["reason"] or "") for row in rows}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _given(value: str) -> str:
+def given(value: str) -> str:
     """An id of no characters is the beginning of every id: a shell's unset variable must not mean the only run."""
     if not value.strip():
         raise typer.BadParameter("it is empty. Is the variable set?")
@@ -39,24 +39,31 @@ Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 LOCAL = "local"
 """The tenant of whoever works on this machine."""
 Tenant = Annotated[
-    str, typer.Option("--tenant", metavar="NAME", callback=_given, help="Whose it is. Default: this machine's own.")
+    str, typer.Option("--tenant", metavar="NAME", callback=given, help="Whose it is. Default: this machine's own.")
+]
+OneTenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        metavar="NAME",
+        callback=lambda value: value if value is None else given(value),
+        help="Only what is this one's. Default: everybody's.",
+    ),
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")]
 RunId = Annotated[
-    str, typer.Argument(metavar="ID", callback=_given, help="The run; may be abbreviated.", show_default=False)
+    str, typer.Argument(metavar="ID", callback=given, help="The run; may be abbreviated.", show_default=False)
 ]
 ApprovalId = Annotated[
-    str, typer.Argument(metavar="ID", callback=_given, help="The approval; may be abbreviated.", show_default=False)
+    str, typer.Argument(metavar="ID", callback=given, help="The approval; may be abbreviated.", show_default=False)
 ]
 EffectKey = Annotated[
-    str, typer.Argument(metavar="KEY", callback=_given, help="The effect; may be abbreviated.", show_default=False)
+    str, typer.Argument(metavar="KEY", callback=given, help="The effect; may be abbreviated.", show_default=False)
 ]
 Artifacts = Annotated[
     Path, typer.Option("--artifacts", metavar="DIR", help="Where artifacts are saved, in a folder of the run's id.")
 ]
 DEFAULT_ARTIFACTS = Path("gatepost-artifacts")
-_OF_A_TENANT = frozenset({"run", "approval", "effect", "step", "history", "export", "replay", "fork"})
-"""Commands that take --tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +135,7 @@ class Desk:
 
     def typed(self, *words: str, name: str | None = None) -> str:
         """A command for a person to copy, on the same database with the same workflows, for the same tenant."""
-        of = ("--tenant", self.tenant) if self.tenant != LOCAL and words[0] in _OF_A_TENANT else ()
-        return typed(self._options.before, *words, *of, name=name)
+        return typed(self._options.before, *words, tenant=other(self.tenant), name=name)
 
     def acting(self, name: str | None) -> RunContext:
         """Who acts, for the tenant."""
@@ -239,6 +245,11 @@ def authenticated(name: str | None) -> str:
     from gatepost.graph.context import os_user
 
     return "os-user" if name is None or name == os_user() else "asserted"
+
+
+def other(tenant: str) -> str | None:
+    """A tenant that a command has to name; None where it is this machine's own."""
+    return None if tenant == LOCAL else tenant
 
 
 def named_workflows(given: list[str] | None) -> tuple[str, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,30 +16,17 @@ import typer
 
 from gatepost.service import terminal
 from gatepost.service.cli.configured import configured
-from gatepost.service.cli.desk import Json, Options, acting
+from gatepost.service.cli.desk import Json, OneTenant, Options, other
 from gatepost.service.cli.exits import Exit, guarded
+from gatepost.service.cli.rounds import Finding, looked, rounds
 from gatepost.service.cli.typed import typed
 from gatepost.state.errors import GatepostError
 
 if TYPE_CHECKING:
     from gatepost.checkpointing.address import Address
-    from gatepost.checkpointing.books import Books
 
 SKEW_SECONDS = 2.0
-MANY = 5
-PATIENCE = timedelta(seconds=60)
-"""How long a run may be queued while workers listen."""
 _PACKAGES = ("gatepost", "langgraph", "langgraph-checkpoint-postgres", "langchain-core", "psycopg", "cedarpy")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    said: str
-    cure: str = ""
 
 
 @guarded
@@ -50,24 +37,26 @@ def doctor(
         bool,
         typer.Option("--stop-server", help="Stop the embedded server and what examples started beside it, and leave."),
     ] = False,
+    tenant: OneTenant = None,
     as_json: Json = False,
 ) -> None:
     """Look at this machine, the database and what waits on it; say what is wrong and what to do.
 
-    Exits with 7 when something is wrong.
+    What waits is looked at for every tenant of the database. Exits with 7 when something is wrong.
 
     Example: gatepost doctor
     """
     if stop_server:
         _stop()
         return
-    findings = [_python(), _packages(), *_workflows(context.obj), *_embedded(context.obj), *_database(context.obj)]
-    findings += [Finding(*said) for said in configured(os.environ)]
+    findings = [_python(), _packages(), *_workflows(context.obj), *_embedded(context.obj)]
+    findings += [*_database(context.obj, tenant), *(Finding(*said) for said in configured(os.environ))]
     if as_json:
-        terminal.as_json([{"name": f.name, "ok": f.ok, "said": f.said, "cure": f.cure} for f in findings])
+        terminal.as_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            terminal.say(f"{'✓' if finding.ok else '✗'} {finding.name}: {finding.said}")
+            of = f" of {terminal.one_line(finding.tenant)}" if finding.tenant and other(finding.tenant) else ""
+            terminal.say(f"{'✓' if finding.ok else '✗'} {finding.name}{of}: {finding.said}")
             if finding.cure:
                 terminal.say(f"    → {finding.cure}")
     if not all(finding.ok for finding in findings):
@@ -169,7 +158,7 @@ def _bytes_in(folder: Path) -> int:
     return found
 
 
-def _database(options: Options) -> Iterator[Finding]:
+def _database(options: Options, tenant: str | None) -> Iterator[Finding]:
     from gatepost.checkpointing.address import check, resolve
     from gatepost.checkpointing.migrate import pending
 
@@ -178,7 +167,9 @@ def _database(options: Options) -> Iterator[Finding]:
         check(address)
         missing = pending(address)
     except GatepostError as error:
-        yield Finding("database", ok=False, said=str(error), cure="correct that, then run `gatepost doctor` again")
+        yield Finding(
+            "database", ok=False, said=str(error), cure=f"correct that, then again: {typed(options.before, 'doctor')}"
+        )
         return
     yield Finding("database", ok=True, said=f"{address.shown} answers")
     if missing:
@@ -187,45 +178,23 @@ def _database(options: Options) -> Iterator[Finding]:
         )
         return
     yield Finding("migrations", ok=True, said="up to date")
-    yield from _inside(address, options)
+    yield from _inside(address, options, tenant)
 
 
-def _inside(address: Address, options: Options) -> Iterator[Finding]:
+def _inside(address: Address, options: Options, tenant: str | None) -> Iterator[Finding]:
     from gatepost.checkpointing.books import Books
     from gatepost.checkpointing.health import Health
-    from gatepost.checkpointing.notices import Notices
     from gatepost.checkpointing.runs import Lease
 
-    tenant = acting(None).tenant
     with Books(address, lease=Lease()) as books:
-        health = Health(books.pools)
         before = datetime.now(UTC)
-        server = books.bridge.run(health.server())
+        server = books.bridge.run(Health(books.pools).server())
         after = datetime.now(UTC)
-        runs = books.bridge.run(health.runs(tenant))
-        waiting = books.bridge.run(health.waiting(tenant))
-        unsent = books.bridge.run(Notices(books.pools).dead(tenant))
-        cut_off = books.bridge.run(calls_cut_off(books, runs["unmoved"][:MANY]))
+        waiting = books.bridge.run(looked(books, tenant))
     yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
     yield _role(server)
     yield _clock(server["now"], before, after)
-    yield from _work(runs, waiting, options)
-    if unsent[0]:
-        said = terminal.one_line(f"{unsent[0]} reached nobody; the newest: {unsent[1]}")
-        yield Finding("notices", ok=False, said=said, cure=typed(options.before, "notice", "list"))
-    if cut_off:
-        said = f"begun by an owner that is gone, and settled when its run goes on: {', '.join(cut_off)}"
-        yield Finding("effects", ok=True, said=terminal.one_line(said))
-
-
-async def calls_cut_off(books: Books, runs: Sequence[str]) -> list[str]:
-    """Calls of runs that nobody moves, announced and without an end."""
-    return [
-        f"{effect['tool']} in {run}"
-        for run in runs
-        for effect in await books.history.effects(run)
-        if effect["state"] == "intended" and not effect["cleared"]
-    ]
+    yield from rounds(waiting, server["movers"], options.before)
 
 
 def _role(server: dict[str, Any]) -> Finding:
@@ -244,35 +213,3 @@ def _clock(theirs: datetime, before: datetime, after: datetime) -> Finding:
     ok = skew < SKEW_SECONDS
     cure = "" if ok else "run NTP here and on the server; leases and expiries go by the server's clock"
     return Finding("clock", ok=ok, said=f"the database's differs from ours by {skew:.1f} s", cure=cure)
-
-
-def _unmoved(runs: dict[str, Any], options: Options) -> Iterator[Finding]:
-    """What waits for a worker: no fault while one listens, unless it waits so long that none may know its workflow."""
-    ids = ", ".join(runs["unmoved"][:MANY])
-    if runs["movers"]:
-        late = bool(ids) and runs["unmoved_for"] > PATIENCE
-        cure = typed(options.before, "run", "why", runs["unmoved"][0]) if late else ""
-        said = f"{runs['movers']} listening, {len(runs['unmoved'])} runs queued"
-        said += (
-            f"; for more than {PATIENCE.seconds} s, maybe of workflows that none of them knows: {ids}" if late else ""
-        )
-        yield Finding("workers", ok=not late, said=said, cure=cure)
-    elif ids:
-        cure = typed(options.before, "run", "resume", runs["unmoved"][0])
-        yield Finding("unmoved", ok=False, said=f"nobody moves {ids}", cure=cure)
-
-
-def _work(runs: dict[str, Any], waiting: dict[str, Any], options: Options) -> Iterator[Finding]:
-    said = f"{runs['unfinished']} unfinished, {runs['blocked']} blocked, {waiting['approvals']} open approvals"
-    yield Finding("runs", ok=True, said=said)
-    yield from _unmoved(runs, options)
-    for name, what in (("parked", "only a person can move"), ("alarms", "nothing would ever move")):
-        if runs[name]:
-            ids = ", ".join(runs[name][:MANY])
-            cure = typed(options.before, "run", "why", runs[name][0])
-            yield Finding(name, ok=False, said=f"{what} {ids}", cure=cure)
-    if waiting["doubts"]:
-        said = f"nobody knows whether {len(waiting['doubts'])} effects happened"
-        yield Finding(
-            "doubt", ok=False, said=said, cure=f"{typed(options.before, 'effect', 'list', '--unknown')}, and find out"
-        )

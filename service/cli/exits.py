@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
+import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import IntEnum
 from typing import ParamSpec, TypeVar
@@ -15,10 +17,15 @@ from typing import ParamSpec, TypeVar
 import typer
 
 from gatepost.service import terminal
+from gatepost.service.cli.desk import LOCAL, Options, other
+from gatepost.service.cli.typed import retyped
 from gatepost.state import errors
 from gatepost.state.status import RunStatus
 
 TRACEBACK = "GATEPOST_TRACEBACK"
+
+_BROKEN = re.compile(r"(?<!\n)\n(?!\n| |Example: )")
+"""A line break within a paragraph; what is indented is a table, and an example has a line of its own."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,7 +104,10 @@ def code_for(status: RunStatus) -> Exit:
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Run a command; an error becomes a message on stderr and its exit code, never a traceback."""
+    """Run a command; an error becomes a message on stderr and its exit code, never a traceback.
+
+    The commands that a message names are printed as they are typed here.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -107,7 +117,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             terminal.note("\ninterrupted. What was committed is safe.")
             raise typer.Exit(Exit.INTERRUPTED) from None
         except errors.GatepostError as error:
-            terminal.complain("error", error)
+            terminal.complain("error", _as_typed(str(error), kwargs))
             raise typer.Exit(code_of(error)) from None
         except BrokenPipeError:
             _mute()
@@ -118,7 +128,20 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             _bug(error)
             raise typer.Exit(Exit.BUG) from None
 
+    run.__doc__ = _flowing(command.__doc__ or "")
     return run
+
+
+def _flowing(text: str) -> str:
+    """A docstring as `--help` takes it: a paragraph is as wide as the terminal, not as the source."""
+    return _BROKEN.sub(" ", inspect.cleandoc(text))
+
+
+def _as_typed(message: str, given: Mapping[str, object]) -> str:
+    context, tenant = given.get("context"), given.get("tenant", LOCAL)
+    options = context.obj if isinstance(context, typer.Context) else None
+    before = options.before if isinstance(options, Options) else ()
+    return retyped(message, before, other(str(tenant)))
 
 
 def flush() -> None:

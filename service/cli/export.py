@@ -27,7 +27,7 @@ T = TypeVar("T")
 def export(
     context: typer.Context,
     run_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The run; may be abbreviated.", show_default=False)
+        str | None, typer.Argument(metavar="ID", help="The run; may be abbreviated.", show_default=False)
     ] = None,
     *,
     out: Annotated[

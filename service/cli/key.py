@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import As, Json, Limit, acting, named, opened
+from gatepost.service.cli.desk import LOCAL, As, Json, Limit, acting, given, named, opened, other
 from gatepost.service.cli.exits import EPILOG, guarded
 from gatepost.service.cli.typed import typed
 from gatepost.service.cli.values import read_duration
@@ -19,8 +19,9 @@ app = typer.Typer(
     help="Keys of the service (`gatepost serve`): who may call it, for which tenant, to do what.\n\n"
     "Example: [bold]gatepost key create alice --scope read --scope decide[/]",
 )
-Tenant = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Whose runs it reaches, and nobody else's.")]
-LOCAL = "local"
+Tenant = Annotated[
+    str, typer.Option("--tenant", metavar="NAME", callback=given, help="Whose runs it reaches, and nobody else's.")
+]
 
 
 @app.command("create", epilog=EPILOG)
@@ -45,7 +46,7 @@ def create(
     from gatepost.checkpointing.keys import Keys
 
     name = named(context, name)
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         made = desk.run(
             Keys(desk.books.pools).create(
                 tenant=tenant,
@@ -58,7 +59,7 @@ def create(
         )
         terminal.say(made.secret)
         terminal.hint(f"{made.key_id} is good until {made.expires_at:%Y-%m-%d %H:%M %Z}. It is not shown again.")
-        revoke = desk.typed("key", "revoke", made.key_id, *_of(tenant))
+        revoke = desk.typed("key", "revoke", made.key_id)
         terminal.hint(f"Send it as `Authorization: Bearer …`, or sign in with it. To end it: {revoke}")
 
 
@@ -71,9 +72,9 @@ def list_keys(context: typer.Context, *, tenant: Tenant = LOCAL, limit: Limit = 
     """
     from gatepost.checkpointing.keys import Keys
 
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         rows = desk.run(Keys(desk.books.pools).of_tenant(tenant, limit=limit))
-        make_one = desk.typed("key", "create", "NAME", *_of(tenant))
+        make_one = desk.typed("key", "create", "NAME")
     if as_json:
         terminal.as_json(rows)
         return
@@ -111,13 +112,9 @@ def revoke(
     from gatepost.state.errors import CallerMistake
 
     if not key.startswith("key_"):
-        shown = typed(context.obj.before, "key", "list", *_of(tenant))
+        shown = typed(context.obj.before, "key", "list", tenant=other(tenant))
         raise CallerMistake(f"that is no key's id. They begin with key_, and are shown by: {shown}")
     name = named(context, name)
     with opened(context) as desk:
         key_id, since = desk.run(Keys(desk.books.pools).revoke(key, tenant, by=acting(name).actor))
         terminal.say(f"{key_id} is revoked since {since:%Y-%m-%d %H:%M:%S %Z}")
-
-
-def _of(tenant: str) -> tuple[str, ...]:
-    return () if tenant == LOCAL else ("--tenant", tenant)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.desk import ApprovalId, As, acting, named, opened
+from gatepost.service.cli.desk import LOCAL, ApprovalId, As, Tenant, acting, named, opened
 from gatepost.service.cli.exits import guarded
 from gatepost.service.cli.values import read_duration
 from gatepost.state.errors import CallerMistake
@@ -42,7 +42,7 @@ def link(
         typer.Option("--revoke", help="Make none: end those made so far, everybody's or with --for that person's."),
     ] = False,
     name: As = None,
-    tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", help="Whose approval it is.")] = "local",
+    tenant: Tenant = LOCAL,
 ) -> None:
     """Make a link for mail or chat: it shows the question, and answers it once, in the name of one person.
 
@@ -64,7 +64,7 @@ def link(
     keys = () if revoke else read_keys(os.environ)
     if not keys and not revoke:
         raise CallerMistake(no_keys())
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         approvals = desk.books.approvals
         row = desk.run(approvals.get(desk.run(approvals.find(approval, tenant)), tenant))
         approval = row["approval_id"]

@@ -50,7 +50,7 @@ def list_notices(
     """
     from gatepost.checkpointing.notices import Notices
 
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         rows = desk.run(Notices(desk.books.pools).list(tenant, everything=everything, limit=limit))
         if as_json:
             terminal.as_json(rows)
@@ -69,8 +69,7 @@ def list_notices(
             empty="there are no notices" if everything else "everything is delivered",
         )
         if any(row["state"] == NoticeState.DEAD for row in rows):
-            of_tenant = () if tenant == LOCAL else ("--tenant", tenant)
-            terminal.hint(f"send them again: {desk.typed('notice', 'retry', '--all', *of_tenant)}")
+            terminal.hint(f"send them again: {desk.typed('notice', 'retry', '--all')}")
 
 
 @app.command("retry", epilog=EPILOG)
@@ -78,7 +77,7 @@ def list_notices(
 def retry(
     context: typer.Context,
     notice: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The notice; may be abbreviated.", show_default=False)
+        str | None, typer.Argument(metavar="ID", help="The notice; may be abbreviated.", show_default=False)
     ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All that could not be delivered.")] = False,

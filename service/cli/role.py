@@ -61,7 +61,7 @@ def list_roles(
 
     Example: gatepost role list --all
     """
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         rows = desk.run(desk.books.people.roles(tenant, ended=everything))
         give_one = desk.typed("role", "grant", "NAME", "ROLE")
     if as_json:

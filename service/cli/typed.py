@@ -6,6 +6,7 @@ Invariant: no password is printed. Whoever gave one in `--database` is told to p
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -20,18 +21,60 @@ if TYPE_CHECKING:
 
 _REPEATED = ("database", "workflows", "policy", "policies")
 _MODULE = "gatepost.service.cli.app"
+_OF_A_TENANT = frozenset(
+    {
+        "run",
+        "approval",
+        "effect",
+        "step",
+        "history",
+        "export",
+        "replay",
+        "fork",
+        "role",
+        "delegation",
+        "key",
+        "notice",
+        "doctor",
+    }
+)
+"""Commands that take --tenant."""
+_NAMED = re.compile(r"`gatepost ([^`\n]+)`")
 
 
-def typed(before: tuple[str, ...], *words: str, name: str | None = None) -> str:
+def typed(before: tuple[str, ...], *words: str, tenant: str | None = None, name: str | None = None) -> str:
     """A command as a person types it here, quoted for the shell.
 
     Args:
         before: the options that stand before the command.
         words: the command and what follows it.
+        tenant: for which tenant, when it is another than this machine's own.
         name: who acts, when somebody said.
     """
+    of = ("--tenant", tenant) if tenant is not None and words[0] in _OF_A_TENANT else ()
     acting = () if name is None else ("--as", name)
-    return shlex.join([*program(), *before, *words, *acting])
+    return shlex.join([*program(), *before, *words, *of, *acting])
+
+
+def retyped(message: str, before: tuple[str, ...], tenant: str | None = None) -> str:
+    """A message from the rooms below, where the commands that it names work as they stand: on the same, for the same.
+
+    Down there nobody knows how somebody got in. The words of a command stay as they are: some are no words of a
+    shell, but stand for what is to be put in.
+
+    Args:
+        message: names commands as `gatepost …`, between backticks.
+        before: the options that stand before the command.
+        tenant: for which tenant, when it is another than this machine's own.
+    """
+
+    def again(found: re.Match[str]) -> str:
+        words = found[1].split()
+        takes_one = tenant is not None and words[0] in _OF_A_TENANT and "--tenant" not in words
+        of = f" {shlex.join(('--tenant', tenant))}" if takes_one and tenant is not None else ""
+        return f"`{shlex.join([*program(), *before])} {found[1]}{of}`"
+
+    return _NAMED.sub(again, message)
 
 
 def program() -> tuple[str, ...]:

@@ -83,7 +83,9 @@ def test_what_is_another_tenants_is_as_unknown_as_any(shell: Shell) -> None:
     def said(command: tuple[str, ...], named: str, *tenant: str) -> tuple[int, str]:
         words = [named if word == "ID" else word for word in command]
         found = CliRunner().invoke(app, [*words, *tenant], env={**shell.environment, "GATEPOST_LINK_KEYS": "k" * 40})
-        return found.exit_code, found.output.replace(named, "X")
+        of = f" {' '.join(tenant)}" if tenant else "\0"
+        assert found.output.count(of) == len(tenant) / 2, "the command that helps is for the same tenant"
+        return found.exit_code, found.output.replace(named, "X").replace(of, "")
 
     asked = shell.question("acme-run")
     for commands, theirs, unknown in ((OF_A_RUN, "acme-run", "nothing"), (OF_AN_APPROVAL, asked, "apr_none")):
@@ -122,3 +124,17 @@ def test_exported_and_recovered_for_another_tenant(shell: Shell) -> None:
     assert "--tenant acme" in looked.err
     done = shell.bare(*MODULE, *recover, "--yes", "--as", "olga")
     assert (done.code, "acme-run is cancelled" in done.out) == (0, True), done
+
+
+def test_the_doctor_looks_at_every_tenant(shell: Shell) -> None:
+    started = shell.bare(*MODULE, "run", "start", "--detach", "--goal", "sale", "--id", "left", *ACME)
+    assert started.code == 0, started.err
+    sick = shell.bare("doctor")
+    assert (sick.code, "✗ unmoved of acme: nobody moves left\n" in sick.out) == (7, True), sick
+    assert "run resume left --tenant acme\n" in sick.out
+    assert "✓ runs: 2 unfinished, 1 blocked, 1 open approvals\n" in sick.out
+    (found,) = [row for row in json.loads(shell.bare("doctor", "--json", *ACME).out) if row["name"] == "unmoved"]
+    assert (found["tenant"], found["ok"]) == ("acme", False)
+    healthy = shell.bare("doctor", "--tenant", "local")
+    assert (healthy.code, "✓ runs: 0 unfinished" in healthy.out) == (0, True), healthy
+    assert shell.bare("doctor", "--tenant", "").code == 2

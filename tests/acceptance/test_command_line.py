@@ -276,6 +276,9 @@ def test_every_command_helps_with_an_example_and_the_exit_codes(monkeypatch: pyt
         assert said.exit_code == 0, path
         assert "Exit codes:" in said.output, path
         assert ("Example:" if path else "Start one:") in said.output, path
+    monkeypatch.setenv("COLUMNS", "300")
+    wide = CliRunner().invoke(app, ["replay", "--help"])
+    assert "executed with the recorded answers, results, decisions and times. Exit code 0" in wide.output
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
@@ -302,7 +305,7 @@ def test_doctor_finds_a_healthy_house_healthy(shell: Shell) -> None:
     said = shell.run("doctor", "--json")
     findings = json.loads(said.out)
     assert said.code == 0
-    assert all(set(found) == {"name", "ok", "said", "cure"} and found["ok"] for found in findings)
+    assert all(set(found) == {"name", "ok", "said", "cure", "tenant"} and found["ok"] for found in findings)
     names = [found["name"] for found in findings]
     beside = ["links", "metrics", "traces"]
     assert names == ["python", "packages", "database", "migrations", "server", "role", "clock", "runs", *beside]

@@ -30,7 +30,7 @@ from gatepost import (
 )
 from gatepost.checkpointing import foretold
 from gatepost.checkpointing.session import Foretold
-from gatepost.service.cli.doctor import calls_cut_off
+from gatepost.service.cli.rounds import calls_cut_off
 from gatepost.state.errors import DatabaseUnavailable, LostRun
 from gatepost.testing import Database
 

@@ -138,7 +138,7 @@ def test_a_question_that_reaches_nobody_is_seen_by_an_operator(desk: Desk, box: 
     assert state == "dead"
     assert "no route takes 'asked'" in reason
     assert "finance" in reason
-    assert desk.wait(Notices(desk.saver.pools).dead(desk.tenant)) == (1, reason)
+    assert desk.wait(Notices(desk.saver.pools).dead()) == {desk.tenant: (1, reason)}
     desk.wait(Notices(desk.saver.pools).retry(None, desk.tenant))
     desk.send(desk.herald())
     assert (desk.stands(), len(box.letters)) == (("sent", ""), 1)

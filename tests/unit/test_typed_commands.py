@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.service.cli.typed import pair, program, typed
+from gatepost.service.cli.typed import pair, program, retyped, typed
 from gatepost.service.cli.values import read_pairs
 
 NAMED = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
@@ -50,3 +50,14 @@ def test_command_is_named_as_the_shell_finds_it(bin_folder: Path, monkeypatch: p
     assert program() == ("gatepost",)
     (bin_folder / "gatepost").unlink()
     assert program() == (str(bin_folder / "python"), "-m", "gatepost.service.cli.app")
+
+
+def test_command_in_a_message_works_where_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.service.cli.typed.program", lambda: (".venv/bin/gatepost",))
+    said = "no run 'x'. `gatepost run list` shows them; `gatepost policy list`, `gatepost history ID --tenant b`, `x`."
+    assert retyped(said, ("--workflows", "a b"), "ac me") == (
+        "no run 'x'. `.venv/bin/gatepost --workflows 'a b' run list --tenant 'ac me'` shows them; "
+        "`.venv/bin/gatepost --workflows 'a b' policy list`, `.venv/bin/gatepost --workflows 'a b' history ID "
+        "--tenant b`, `x`."
+    )
+    assert retyped(said, ()) == said.replace("`gatepost", "`.venv/bin/gatepost")

@@ -77,6 +77,7 @@ WHERE tenant = %(tenant)s AND (%(notice_id)s::text IS NULL OR notice_id = %(noti
 RETURNING notice_id;
 
 -- name: dead
--- What nobody could deliver, of a tenant, and the last reason.
-SELECT count(*) AS dead, (array_agg(reason ORDER BY written_at DESC))[1] AS reason
-FROM gatepost.notice WHERE tenant = %(tenant)s AND state = 'dead';
+-- What nobody could deliver, of each tenant or of one, and the last reason.
+SELECT tenant, count(*) AS dead, (array_agg(reason ORDER BY written_at DESC))[1] AS reason
+FROM gatepost.notice WHERE state = 'dead' AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+GROUP BY tenant ORDER BY tenant;
