@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format types bench lock notebooks clean help FORCE
+.PHONY: demo demo-loan test lint format types bench lock notebooks clean help FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,6 +21,9 @@ PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 
 demo: $(STAMP) ## Run the reference workflow from start to artifact (sets up .venv the first time)
 	@$(BIN)/python -m gatepost.examples.vendor_onboarding
+
+demo-loan: $(STAMP) ## Run the second one: a loan whose scorer fails, and whose process is killed there
+	@$(BIN)/python -m gatepost.examples.loan
 
 test: $(STAMP) ## Run every test (PYTEST_ARGS="-x tests/unit" to choose)
 	@$(BIN)/pytest $(PYTEST_ARGS)
@@ -55,7 +58,7 @@ clean: ## Remove .venv, builds and caches (no database and no run)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 # The stamp holds the folder it was made in: in a copied or moved checkout the scripts of .venv would
 # still run the old one, so everything is made anew there.

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from gatepost.examples.services.loans import Billed
 from gatepost.examples.services.wire import EndpointBooks, KeyBooks
 
 _ARRIVE = """
@@ -43,6 +44,20 @@ SELECT endpoint, key FROM effects
 WHERE (:prefix IS NULL OR substr(path, 1, length(:prefix)) = :prefix)
   AND (:vendor IS NULL OR vendor = :vendor) AND (:key IS NULL OR key = :key)
 """
+
+_BILL = """
+SELECT endpoint, sum(calls), sum(calls - 1),
+       round(sum((julianday(last_at) - julianday(first_at)) * 86400), 3), sum(acts)
+FROM (
+    SELECT calls.endpoint, count(*) AS calls, min(calls.at) AS first_at, max(calls.at) AS last_at,
+           (SELECT count(*) FROM effects WHERE effects.key = calls.key) AS acts
+    FROM calls WHERE substr(path, 1, length(:prefix)) = :prefix AND calls.key IS NOT NULL
+    GROUP BY calls.endpoint, calls.key
+)
+GROUP BY endpoint
+"""
+_TIMES = "SELECT count(*) FROM calls WHERE path = :path"
+_LATEST = "SELECT response FROM effects WHERE path = :path ORDER BY id DESC LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +131,24 @@ class Book:
         with self._lock:
             row = self._connection.execute(_EFFECT, {"key": key}).fetchone()
         return None if row is None else _effect(row)
+
+    def calls(self, path: str) -> int:
+        with self._lock:
+            return int(self._connection.execute(_TIMES, {"path": path}).fetchone()[0])
+
+    def latest(self, path: str) -> Any:
+        with self._lock:
+            row = self._connection.execute(_LATEST, {"path": path}).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def bill(self, prefix: str, *, prices: Mapping[str, int]) -> dict[str, Billed]:
+        """What the calls under a prefix have cost, by endpoint; those without a key are nobody's."""
+        with self._lock:
+            rows = self._connection.execute(_BILL, {"prefix": prefix}).fetchall()
+        return {
+            endpoint: Billed(calls=calls, again=again, seconds=seconds, units=acts * prices.get(endpoint, 0))
+            for endpoint, calls, again, seconds, acts in rows
+        }
 
     def summary(
         self,

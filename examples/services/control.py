@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from gatepost.examples.services.book import Book
 from gatepost.examples.services.faults import Fault, Faults
 from gatepost.examples.services.message import Refused, Reply, Request
+from gatepost.examples.services.provider import routes
 from gatepost.examples.services.reception import endpoints
 
 _EFFECTS = "/effects/"
@@ -33,6 +34,9 @@ class Control:
                 return Reply(200, {"instance": self.instance, "pid": os.getpid()})
             case "GET", "/books":
                 return Reply(200, self._books(request))
+            case "GET", "/bill":
+                prices = {route.name: route.price for route in routes()}
+                return Reply(200, self.book.bill(request.first("prefix") or "", prices=prices))
             case "GET", path if path.startswith(_EFFECTS):
                 return self._effect(unquote(path.removeprefix(_EFFECTS)))
             case "POST", "/faults":

@@ -1,4 +1,4 @@
-"""What the services do for a request: documents, screenings, decisions, charges, refunds.
+"""What the services do for a request: documents, screenings, decisions, charges, refunds; loans are in `lending`.
 
 Pure: a route's act reads the request and returns the answer; booking it once is the reception's job.
 """
@@ -6,38 +6,19 @@ Pure: a route's act reads the request and returns the answer; booking it once is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from gatepost.examples.services.fields import amount, objects, text, texts
+from gatepost.examples.services.lending import lending_routes
 from gatepost.examples.services.message import Refused, Request
+from gatepost.examples.services.route import Occasion, Route
 from gatepost.examples.services.screening import screen
 from gatepost.examples.services.vendors import documents, require_vendor
 from gatepost.examples.services.wire import Charge, Decision, Document, Evidence, Refund, Screening
 
 DECISIONS = ("approved", "approved_with_controls", "rejected")
-
-
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """What an act may know beside the request: when it is, and a name for its record."""
-
-    at: str
-    reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One endpoint."""
-
-    name: str
-    method: str
-    pattern: str
-    act: Callable[[Request, Occasion], Any]
-    needs_key: bool
-    status: int
 
 
 def find_route(request: Request) -> Route:
@@ -58,6 +39,7 @@ def routes() -> tuple[Route, ...]:
         Route("decisions", "POST", "/decisions", _decide, needs_key=True, status=201),
         Route("charges", "POST", "/charges", _charge, needs_key=True, status=201),
         Route("refunds", "POST", "/refunds", _refund, needs_key=True, status=201),
+        *lending_routes(),
     )
 
 
@@ -74,20 +56,20 @@ def _read_documents(request: Request, _: Occasion) -> list[Document]:
 
 
 def _screen(request: Request, _: Occasion) -> Screening:
-    return screen(_text(request.fields, "vendor"), evidence=_evidence(request.fields, "documents"))
+    return screen(text(request.fields, "vendor"), evidence=_evidence(request.fields, "documents"))
 
 
 def _decide(request: Request, occasion: Occasion) -> Decision:
     fields = request.fields
-    require_vendor(_text(fields, "vendor"))
+    require_vendor(text(fields, "vendor"))
     if fields.get("decision") not in DECISIONS:
         raise Refused(400, f"decision is one of {', '.join(DECISIONS)}.")
     _evidence(fields, "evidence")
     return Decision(
         decision_id=f"dec_{occasion.reference}",
-        vendor=_text(fields, "vendor"),
-        decision=_text(fields, "decision"),
-        controls=_texts(fields, "controls"),
+        vendor=text(fields, "vendor"),
+        decision=text(fields, "decision"),
+        controls=texts(fields, "controls"),
         recorded_at=occasion.at,
     )
 
@@ -95,9 +77,9 @@ def _decide(request: Request, occasion: Occasion) -> Decision:
 def _charge(request: Request, occasion: Occasion) -> Charge:
     return Charge(
         charge_id=f"chg_{occasion.reference}",
-        customer=_text(request.fields, "customer"),
-        amount=_amount(request.fields),
-        currency=_text(request.fields, "currency", otherwise="EUR"),
+        customer=text(request.fields, "customer"),
+        amount=amount(request.fields),
+        currency=text(request.fields, "currency", otherwise="EUR"),
         recorded_at=occasion.at,
     )
 
@@ -105,41 +87,13 @@ def _charge(request: Request, occasion: Occasion) -> Charge:
 def _refund(request: Request, occasion: Occasion) -> Refund:
     return Refund(
         refund_id=f"ref_{occasion.reference}",
-        customer=_text(request.fields, "customer"),
-        amount=_amount(request.fields),
-        currency=_text(request.fields, "currency", otherwise="EUR"),
-        charge_id=_text(request.fields, "charge_id", otherwise="") or None,
+        customer=text(request.fields, "customer"),
+        amount=amount(request.fields),
+        currency=text(request.fields, "currency", otherwise="EUR"),
+        charge_id=text(request.fields, "charge_id", otherwise="") or None,
         recorded_at=occasion.at,
     )
 
 
-def _text(fields: Mapping[str, Any], name: str, *, otherwise: str | None = None) -> str:
-    value = fields.get(name, otherwise)
-    if not isinstance(value, str):
-        raise Refused(400, f"{name} must be text.")
-    return value
-
-
-def _texts(fields: Mapping[str, Any], name: str) -> list[str]:
-    value = fields.get(name)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise Refused(400, f"{name} must be a list of texts.")
-    return value
-
-
 def _evidence(fields: Mapping[str, Any], name: str) -> list[Evidence]:
-    value = fields.get(name)
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise Refused(400, f"{name} must be a list of objects with id and sha256.")
-    return [Evidence(id=_text(item, "id"), sha256=_text(item, "sha256")) for item in value]
-
-
-def _amount(fields: Mapping[str, Any]) -> str:
-    """Money travels as text: a JSON number would come back as a float somewhere."""
-    try:
-        amount = Decimal(_text(fields, "amount"))
-    except InvalidOperation:
-        raise Refused(400, "amount must be a decimal number as text.") from None
-    if not amount.is_finite() or amount <= 0:
-        raise Refused(400, "amount must be above zero.")
-    return str(amount)
+    return [Evidence(id=text(item, "id"), sha256=text(item, "sha256")) for item in objects(fields, name)]

@@ -17,7 +17,8 @@ from datetime import datetime
 from gatepost.examples.services.book import Book, Call, Effect
 from gatepost.examples.services.faults import Fault, Faults
 from gatepost.examples.services.message import Ending, Refused, Reply, Request, digest
-from gatepost.examples.services.provider import Occasion, Route, find_route, routes, vendor_of
+from gatepost.examples.services.provider import find_route, routes, vendor_of
+from gatepost.examples.services.route import Occasion, Route
 
 UNKNOWN_ENDPOINT = "unknown"
 
@@ -108,6 +109,8 @@ class Reception:
 
     def _perform(self, request: Request, route: Route) -> Effect:
         at = self._now().isoformat()
+        books = self._book
+        occasion = Occasion(at, self._new_reference(), calls=books.calls, latest=books.latest)
         return Effect(
             key=request.key,
             at=at,
@@ -116,7 +119,7 @@ class Reception:
             vendor=vendor_of(request),
             fingerprint=request.fingerprint,
             status=route.status,
-            response=route.act(request, Occasion(at=at, reference=self._new_reference())),
+            response=route.act(request, occasion),
         )
 
 

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS calls (
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS calls_by_key ON calls (key);
+CREATE INDEX IF NOT EXISTS calls_by_path ON calls (path);
 
 CREATE TABLE IF NOT EXISTS effects (
     id          INTEGER PRIMARY KEY,

@@ -7,13 +7,12 @@ even when the worker is killed in the middle of a call and another one makes it 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 
 from gatepost import EffectContext, tool
-from gatepost.checkpointing.embedded import default_home
 from gatepost.examples import services
-from gatepost.examples.services import Services, ensure_services
+from gatepost.examples.nearby import services_url
+from gatepost.examples.services import Services
 from gatepost.examples.vendor_onboarding.proposal import propose
 from gatepost.examples.vendor_onboarding.types import (
     Controls,
@@ -82,7 +81,7 @@ def cited(dossiers: Sequence[Dossier]) -> list[Evidence]:
 
 
 def _connected() -> Services:
-    return Services(ensure_services(default_home(), environ=os.environ))
+    return Services(services_url())
 
 
 def _read(paper: services.Document) -> Document:

@@ -15,6 +15,7 @@ from tests.golden import workflows as made
 
 from gatepost import GatepostGraph, Policy, build_graph, open_checkpointer, record
 from gatepost.checkpointing.address import resolve
+from gatepost.examples import loan
 from gatepost.examples.services import SERVICES_VARIABLE
 from gatepost.examples.vendor_onboarding import GOAL, WORKFLOW
 from gatepost.testing import approve, finish, respond
@@ -40,6 +41,11 @@ def main() -> None:
             answers = [respond("please get the insurance certificate"), approve()]
             finish(review, {"goal": GOAL}, {"configurable": {"thread_id": "vendor_onboarding"}}, answers=answers)
             _write(review, "vendor_onboarding")
+            role = checkpointer.people.grant("alice", "compliance", tenant="local", by="alice")
+            checkpointer.bridge.run(role)
+            lending = build_graph([loan.WORKFLOW], checkpointer, policy=Policy.default())
+            finish(lending, {"goal": loan.GOAL}, {"configurable": {"thread_id": "loan"}}, answers=[approve()])
+            _write(lending, "loan")
     databases.close()
 
 

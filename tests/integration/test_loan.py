@@ -1,154 +1,42 @@
-"""Loan approval: a parser, a bureau that charges per hit, a scorer that fails once, a compliance reviewer who takes
-hours, and a letter. Who was called how often is counted by the other side of a real HTTP connection.
+"""The loan of `examples/loan`: tries to have the bureau asked twice, the parser run again, a scorer that is down hold a
+worker, and a loan granted on a credit file that is not true any more. Who was called how often, and under which key, is
+counted by the other side of a real HTTP connection.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
 import pytest
 from langgraph.types import Command
+from tests.acceptance.processes import serving
 from typer.testing import CliRunner
 
-from gatepost import EffectContext, FixedPlan, Gate, GatepostGraph, Plan, Retry, Step, Tool, Workflow, ref, tool
+from gatepost import ApprovalRequest, GatepostGraph, NotDone
+from gatepost.examples.loan import GOAL, WORKFLOW
+from gatepost.examples.loan.artifact import ARTIFACT, LoanDecision
+from gatepost.examples.loan.pages import read_pages
+from gatepost.examples.services import APPLICANT, HIT_COSTS, SCORE_COSTS, SERVICES_VARIABLE, Bank
+from gatepost.examples.services.applications import APPLICATION, FIRST_FILE, application
 from gatepost.service.cli.app import app
+from gatepost.state.ids import new_run_id
+from gatepost.testing import Database
 
-CONFIG: Any = {"configurable": {"thread_id": "loan"}}
-PER_HIT = 25
-SOON = Retry(attempts=3, first=timedelta(milliseconds=1))
-
-
-class Providers:
-    """The bureau, the scorer and the post, behind one port."""
-
-    def __init__(self) -> None:
-        self.calls: Counter[str] = Counter()
-        self.file = {"score": 712, "open_loans": 1, "as_of": "today"}
-        self.scorer_down = 1
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """Where they answer."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def close(self) -> None:
-        """Close the port."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    def answer(self, path: str, sent: dict[str, Any]) -> tuple[int, Any]:
-        """What is called by its first name in the path."""
-        self.calls[path] += 1
-        if path == "/score":
-            if self.calls[path] <= self.scorer_down:
-                return 503, {"error": "the model is loading"}
-            return 200, {"grade": "A" if sent["score"] >= 700 and sent["open_loans"] < 3 else "C"}
-        return 200, self.file if path == "/bureau" else {"sent": True}
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        providers = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, said = providers.answer(self.path, sent)
-                body = json.dumps(said).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-                """Say nothing."""
-
-        return Handler
+ONCE = {"applications": 1, "bureau": 1, "scores": 2, "grants": 1, "letters": 1}
+"""The calls of a loan of which nothing changes: the scorer answers 503 the first time."""
 
 
-@pytest.fixture
-def providers() -> Iterator[Providers]:
-    found = Providers()
-    yield found
-    found.close()
+class Branch:
+    """The graph, the services, and the compliance department."""
 
-
-def tools(providers: Providers) -> tuple[Tool[..., Any], ...]:
-    def post(path: str, sent: dict[str, Any], key: str = "") -> Any:
-        return (
-            httpx.post(f"{providers.url}{path}", json=sent, headers={"Idempotency-Key": key}).raise_for_status().json()
-        )
-
-    @tool(effect="read")
-    def parse(pages: int) -> dict[str, Any]:
-        providers.calls["parser"] += 1
-        return {"applicant": "ada", "pages": pages, "amount": 20_000}
-
-    @tool(effect="read", cost=PER_HIT, material=["/score", "/open_loans"])
-    def bureau(applicant: str) -> dict[str, Any]:
-        found: dict[str, Any] = post("/bureau", {"applicant": applicant})
-        return found
-
-    @tool(effect="read", retry=SOON)
-    def score(score: int, open_loans: int) -> dict[str, str]:
-        graded: dict[str, str] = post("/score", {"score": score, "open_loans": open_loans})
-        return graded
-
-    @tool(effect="write", on_doubt="retry", relies_on={"bureau": timedelta(hours=4)})
-    def grant(ctx: EffectContext, applicant: str, amount: int, grade: str) -> str:
-        post("/grant", {"applicant": applicant, "amount": amount}, ctx.idempotency_key)
-        return f"{amount} to {applicant}, {grade}"
-
-    @tool(effect="irreversible", on_doubt="retry")
-    def notify(ctx: EffectContext, text: str) -> None:
-        post("/notify", {"text": text}, ctx.idempotency_key)
-
-    return parse, bureau, score, grant, notify
-
-
-LOAN = Plan(
-    steps=(
-        Step(id="parse", tool="parse", args={"pages": 40}),
-        Step(id="eligibility", tool="bureau", args={"applicant": ref("parse", "/applicant")}),
-        Step(
-            id="risk",
-            tool="score",
-            args={"score": ref("eligibility", "/score"), "open_loans": ref("eligibility", "/open_loans")},
-        ),
-        Step(
-            id="compliance",
-            tool="grant",
-            args={
-                "applicant": ref("parse", "/applicant"),
-                "amount": ref("parse", "/amount"),
-                "grade": ref("risk", "/grade"),
-            },
-        ),
-        Step(id="notification", tool="notify", args={"text": ref("compliance")}),
-    )
-)
-
-
-class Bank:
-    """The workflow, and its compliance department."""
-
-    def __init__(self, build: Callable[..., GatepostGraph], providers: Providers, database: Any) -> None:
-        self.providers, self.database = providers, database
-        workflow = Workflow(
-            name="loan",
-            goals=("loan",),
-            strategy=FixedPlan(LOAN),
-            tools=tools(providers),
-            gates={"compliance": Gate(roles=("compliance",), decide_within=timedelta(days=1))},
-        )
-        self.graph = build([workflow])
+    def __init__(self, graph: GatepostGraph, bank: Bank, database: Database) -> None:
+        self.graph, self.bank, self.database = graph, bank, database
+        self.run = new_run_id()
+        self.config: Any = {"configurable": {"thread_id": self.run}}
+        bank.report(APPLICANT, **FIRST_FILE)
         self.say("role", "grant", "carol", "compliance")
 
     def say(self, *words: str) -> str:
@@ -157,56 +45,126 @@ class Bank:
         assert said.exit_code == 0, said.output
         return said.stdout
 
+    def open(self) -> ApprovalRequest:
+        """Start, up to the question."""
+        asked = self.graph.invoke({"goal": GOAL}, self.config)["approval"]
+        assert isinstance(asked, ApprovalRequest)
+        return asked
+
     def answer(self, answer: Any) -> dict[str, Any]:
         """Compliance answers."""
-        result: dict[str, Any] = self.graph.invoke(Command(resume=answer), CONFIG)
+        result: dict[str, Any] = self.graph.invoke(Command(resume=answer), self.config)
         return result
 
-    def to_the_end(self, result: dict[str, Any]) -> dict[str, Any]:
-        """The letter needs a yes as well."""
-        return self.answer(result["approval"].approve(by="carol"))
+    def calls(self) -> dict[str, int]:
+        """How often each endpoint was called."""
+        books = self.bank.books(prefix=f"/loans/{self.run}/")
+        return {name: book["attempts"] for name, book in books.items() if book["attempts"]}
+
+    def statuses(self, endpoint: str) -> list[list[int | None]]:
+        """How its calls ended, for each key in turn."""
+        return [book["statuses"] for book in self.bank.books(prefix=f"/loans/{self.run}/")[endpoint]["by_key"].values()]
+
+    def decision(self) -> LoanDecision:
+        """The artifact."""
+        (row,) = self.graph.saver.bridge.run(self.graph.saver.history.artifacts(self.run))
+        assert row["name"] == ARTIFACT
+        return LoanDecision.model_validate(json.loads(row["content"]))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("services") / "books.sqlite") as url:
+        yield url
 
 
 @pytest.fixture
-def bank(gatepost_graph: Callable[..., GatepostGraph], providers: Providers, gatepost_database: Any) -> Bank:
-    return Bank(gatepost_graph, providers, gatepost_database)
+def branch(
+    gatepost_graph: Callable[..., GatepostGraph], gatepost_database: Database, url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Branch]:
+    monkeypatch.setenv(SERVICES_VARIABLE, url)
+    with Bank(url) as bank:
+        yield Branch(gatepost_graph([WORKFLOW]), bank, gatepost_database)
 
 
-def test_a_scorer_that_fails_once_is_tried_again_and_the_bureau_is_not(bank: Bank) -> None:
-    result = bank.graph.invoke({"goal": "loan"}, CONFIG)
-    assert (result["approval"].step, result["approval"].args["grade"]) == ("compliance", "A")
-    assert bank.providers.calls == {"parser": 1, "/bureau": 1, "/score": 2}
-    assert result["counters"]["spent"] == PER_HIT
-    shown = bank.say("approval", "show", result["approval"].id)
-    assert "compliance by grant (write): nothing undoes it; notification waits for it" in shown
-    assert "notification by notify (irreversible): a pivot: nothing can undo it" in shown
+def test_a_scorer_that_fails_once_is_tried_again_and_the_bureau_is_not(branch: Branch) -> None:
+    asked = branch.open()
+    assert (asked.step, asked.args["grade"]) == ("compliance", "A")
+    assert branch.calls() == {"applications": 1, "bureau": 1, "scores": 2}
+    assert branch.statuses("scores") == [[503, 201]], "under one key"
+    shown = branch.say("approval", "show", asked.id)
+    assert "compliance by loan_grant (write): nothing undoes it; notification waits for it" in shown
+    assert "notification by letter_send (irreversible): a pivot: nothing can undo it" in shown
+
+    result = branch.answer(asked.approve(by="carol"))
+    assert (result["status"], branch.calls()) == ("succeeded", ONCE)
+    assert result["counters"]["spent"] == result["outcome"]["units"] == HIT_COSTS + SCORE_COSTS
+    made = branch.decision()
+    assert (made.decision, made.reviewer and made.reviewer.name, made.application.pages) == ("granted", "carol", 40)
+    assert result["outcome"]["failure"] == made.failure.model_dump()
+    assert (made.failure.calls, made.failure.units) == (1, 0)
+    assert made.failure.seconds > 0, "there was a pause between the two"
 
 
-def test_bureau_data_that_change_in_six_hours_reopen_the_approval_with_the_difference(bank: Bank) -> None:
-    asked = bank.graph.invoke({"goal": "loan"}, CONFIG)["approval"]
-    bank.database.clock.shift(timedelta(hours=6))
-    bank.providers.file = {"score": 655, "open_loans": 1, "as_of": "this evening"}
-    again = bank.answer(asked.approve(by="carol"))["approval"]
+def test_a_scorer_that_is_down_for_long_holds_nobody(branch: Branch, lone_owner: Any) -> None:
+    branch.bank.fault(f"/loans/{branch.run}/score", kind="status", status=503, retry_after="1800")
+    result = branch.graph.invoke({"goal": GOAL}, branch.config)
+    row = lone_owner.run(branch.run)
+    assert (result["status"], row["status"], row["owner"]) == ("waiting", "waiting", None)
+    assert branch.graph.invoke(None, branch.config)["status"] == "waiting", "before it is time"
+    branch.database.clock.shift(timedelta(minutes=31))
+    asked = branch.graph.invoke(None, branch.config)["approval"]
+    assert branch.answer(asked.approve(by="carol"))["status"] == "succeeded"
+    assert branch.calls() == ONCE
+    assert branch.statuses("scores") == [[503, 201]], "under one key"
+    assert (branch.decision().failure.calls, branch.decision().failure.units) == (1, 0)
+
+
+def test_bureau_data_that_change_in_six_hours_reopen_the_approval_with_the_difference(branch: Branch) -> None:
+    asked = branch.open()
+    branch.database.clock.shift(timedelta(hours=6))
+    branch.bank.report(APPLICANT, score=655, open_loans=1)
+    again = branch.answer(asked.approve(by="carol"))["approval"]
     assert (again.step, again.supersedes, again.args["grade"]) == ("compliance", asked.id, "C")
-    assert bank.providers.calls == {"parser": 1, "/bureau": 2, "/score": 3}, "what was made of it is made anew"
-    shown = bank.say("approval", "show", again.id)
-    assert (
-        "    fact               was    is            matters\n"
-        "    eligibility/score  712    655           yes\n"
-        "    eligibility/as_of  today  this evening  no\n"
-    ) in shown
-    result = bank.answer(again.approve(by="carol"))
-    assert bank.to_the_end(result)["status"] == "succeeded"
-    assert [bank.providers.calls[path] for path in ("/grant", "/notify")] == [1, 1]
-    assert result["counters"]["spent"] == 2 * PER_HIT
+    assert branch.calls() == {"applications": 1, "bureau": 2, "scores": 3}, "what was made of it is made anew"
+    said = [line.split() for line in branch.say("approval", "show", again.id).splitlines()]
+    assert ["eligibility/score", "712", "655", "yes"] in said
+    assert [line[-1] for line in said if line and line[0] == "eligibility/as_of"] == ["no"]
+
+    result = branch.answer(again.approve(by="carol"))
+    assert (result["status"], result["counters"]["spent"]) == ("succeeded", 2 * (HIT_COSTS + SCORE_COSTS))
+    assert branch.calls() == {**ONCE, "bureau": 2, "scores": 3}
+    made = branch.decision()
+    assert (made.grade, made.credit_file.score, made.units) == ("C", 655, result["counters"]["spent"])
+    assert {name: made.changed[0][name] for name in ("at", "was", "now")} == {"at": "/score", "was": 712, "now": 655}
+    assert (made.failure.calls, made.failure.units) == (1, 0), "what was read again was no failure"
 
 
 @pytest.mark.parametrize(("hours", "hits"), [(3, 1), (6, 2)])
-def test_bureau_data_that_do_not_change_leave_the_approval_standing(bank: Bank, hours: int, hits: int) -> None:
-    asked = bank.graph.invoke({"goal": "loan"}, CONFIG)["approval"]
-    bank.database.clock.shift(timedelta(hours=hours))
-    bank.providers.file = {**bank.providers.file, "as_of": "this evening"}
-    result = bank.to_the_end(bank.answer(asked.approve(by="carol")))
-    assert (result["status"], result["steps"]["compliance"]["output"]) == ("succeeded", "20000 to ada, A")
-    assert bank.providers.calls == {"parser": 1, "/bureau": hits, "/score": 2, "/grant": 1, "/notify": 1}
-    assert result["counters"]["spent"] == hits * PER_HIT
+def test_bureau_data_that_do_not_change_leave_the_approval_standing(branch: Branch, hours: int, hits: int) -> None:
+    asked = branch.open()
+    branch.database.clock.shift(timedelta(hours=hours))
+    result = branch.answer(asked.approve(by="carol"))
+    assert (result["status"], result["steps"]["compliance"]["label"]) == ("succeeded", "granted")
+    assert branch.calls() == {**ONCE, "bureau": hits}
+    assert result["counters"]["spent"] == branch.decision().units == hits * HIT_COSTS + SCORE_COSTS
+
+
+def test_what_compliance_refuses_is_neither_granted_nor_written_about(branch: Branch) -> None:
+    asked = branch.open()
+    result = branch.answer(asked.reject(by="carol", comment="the salary does not carry it"))
+    assert (result["status"], result["outcome"]["decision"]) == ("rejected", "refused")
+    made = branch.decision()
+    assert (made.loan, made.letter, made.reviewer and made.reviewer.comment) == (
+        None, None, "the salary does not carry it",
+    )  # fmt: skip
+    assert branch.calls() == {"applications": 1, "bureau": 1, "scores": 2}
+
+
+def test_what_the_parser_cannot_read_asks_no_bureau() -> None:
+    pages = application(APPLICATION)["pages"]
+    assert read_pages(pages).monthly_salary == 3500
+    with pytest.raises(NotDone, match="no salary on any of 1 pages"):
+        read_pages(pages[:1])
+    with pytest.raises(NotDone, match="name 2 values for the applicant"):
+        read_pages([*pages, "Applicant: somebody-else\n"])

@@ -76,7 +76,7 @@ def test_check_passes_what_fits_and_says_what_it_checked(command: Command) -> No
     result = command("policy", "check", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, said["ok"], said["findings"]) == (0, True, [])
-    assert [one["of"] for one in said["sets"]] == ["deployment", "workflow vendor_onboarding"]
+    assert [one["of"] for one in said["sets"]] == ["deployment", "workflow loan", "workflow vendor_onboarding"]
 
 
 def test_check_names_file_line_column_and_fix(command: Command) -> None:
@@ -150,7 +150,7 @@ def test_explain_shows_what_could_not_be_evaluated() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("chrage",), "no workflow has a tool 'chrage'; there are charge"),
+        (("chrage",), "no workflow has a tool 'chrage'; there are bureau_check, charge"),
         (("charge",), "does not take these arguments"),
         (("charge", "customer=ada", "cents=1", "--origin", "robot"), "no origin of a plan"),
         (("charge", "customer=ada", "cents=1", "--workflow", "nix"), "there is no workflow 'nix'"),

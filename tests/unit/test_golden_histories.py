@@ -13,9 +13,10 @@ import pytest
 from tests.golden import workflows as made
 
 from gatepost import Cause, Policy, replay
-from gatepost.examples.vendor_onboarding import WORKFLOW
+from gatepost.examples import loan, vendor_onboarding
 from gatepost.graph.timetravel import read_file
 
+INSTALLED = (loan.WORKFLOW, vendor_onboarding.WORKFLOW)
 GOLDEN = Path(__file__).parents[1] / "golden"
 HISTORIES = sorted(path.stem for path in GOLDEN.glob("*.jsonl") if path.stem != "diverges")
 
@@ -25,7 +26,7 @@ def test_a_recorded_history_replays_as_it_was(name: str) -> None:
     recording = read_file(GOLDEN / f"{name}.jsonl")
     policy = Policy(recording.code[0]["facts"]["policy"]["text"], name="the recorded policy set")
     made.CALLED.clear()
-    report = replay(recording, [*made.WORKFLOWS, WORKFLOW], policy=policy)
+    report = replay(recording, [*made.WORKFLOWS, *INSTALLED], policy=policy)
     assert report.identical, report.divergence
     assert report.transitions == report.last
     assert made.CALLED == []
