@@ -15,7 +15,7 @@ from gatepost.checkpointing.page import read_page
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.state.board import Board
-from gatepost.state.plan import Plan, plan_of
+from gatepost.state.plan import Plan, plan_of, readable
 from gatepost.state.step import StepRecord
 from gatepost.state.transition import Transition
 
@@ -44,8 +44,8 @@ class History:
     ) -> Board:
         """Plan and steps of a run as of a transition (None: as of now)."""
         plan = await self.plan(run_id, plan_version) if plan_version else None
-        changes = sorted(await self.steps(run_id, seq=seq), key=lambda change: change.seq)
-        return Board(plan, (change.record for change in changes), run_input=run_input)
+        rows = await self.step_rows(run_id, seq=seq)
+        return Board(plan, (StepRecord.model_validate(row["record"]) for row in rows), run_input=run_input)
 
     async def plan(self, run_id: str, version: int) -> Plan:
         """A plan version.
@@ -53,23 +53,41 @@ class History:
         Raises:
             LookupError: the run has no such version; a bug of ours.
         """
+        return plan_of(await self.plan_row(run_id, version))
+
+    async def plan_row(self, run_id: str, version: int) -> dict[str, Any]:
+        """As `plan`, as it is stored, to be shown: it was validated when it entered."""
         rows = await self._rows("history.plan", run_id=run_id, version=version)
         if not rows:
             raise LookupError(f"run {run_id} has no plan version {version}")
-        return plan_of(rows[0]["plan"])
+        return readable(rows[0]["plan"])
 
     async def steps(self, run_id: str, *, seq: int | None = None) -> list[StepChange]:
         """The last record of every step as of a transition (None: as of now)."""
-        rows = await self._rows("history.steps", run_id=run_id, seq=seq)
-        return [_change(row) for row in rows]
+        return [_change(row) for row in await self.step_rows(run_id, seq=seq)]
+
+    async def step_rows(self, run_id: str, *, seq: int | None = None) -> list[dict[str, Any]]:
+        """As `steps`, as the rows are, in order: `step_id, seq, status, at, record`."""
+        return await self._rows("history.steps", run_id=run_id, seq=seq)
+
+    async def steps_back(self, run_id: str, *, top: int, places: Sequence[int]) -> list[dict[str, Any]]:
+        """What it takes to go back from a transition through earlier ones.
+
+        Args:
+            run_id: the run.
+            top: the transition whose steps are known.
+            places: earlier ones, ascending.
+
+        Returns:
+            `seq, step_id, status, record`, in order: of each step that changed after the first place, the last row at
+            or before each place where it had changed, and one without a record for the top.
+        """
+        return await self._rows("history.steps_back", run_id=run_id, top=top, places=list(places))
 
     async def step_changes(self, run_id: str, *, after: int, until: int) -> list[StepChange]:
         """What became of steps in the transitions `after < seq <= until`, in order."""
-        return [_change(row) for row in await self.step_rows(run_id, after=after, until=until)]
-
-    async def step_rows(self, run_id: str, *, after: int, until: int) -> list[dict[str, Any]]:
-        """As `step_changes`, as the rows are: `seq, step_id, status, at, record`."""
-        return await self._rows("history.step_changes", run_id=run_id, after=after, until=until)
+        rows = await self._rows("history.step_changes", run_id=run_id, after=after, until=until)
+        return [_change(row) for row in rows]
 
     async def transitions(self, run_id: str, *, after: int = -1, limit: int = 200) -> list[dict[str, Any]]:
         """A page of transitions in order, by keyset: pass the last `seq` as `after` for the next page."""

@@ -21,7 +21,7 @@ from langgraph.graph.state import CompiledStateGraph
 from gatepost.checkpointing.answers import Recorded
 from gatepost.checkpointing.open import Checkpointer
 from gatepost.checkpointing.session import RunSession
-from gatepost.graph import door, view
+from gatepost.graph import door, rewind, view
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.moving import MovingGraph
 from gatepost.graph.operating import OperatingGraph
@@ -189,7 +189,7 @@ class GatepostGraph(MovingGraph, ReadingGraph, OperatingGraph):
         if not view.is_run_state(values):
             return chunk
         if session is None:
-            shown = await view.as_of(self.saver.history, values, seq=None)
+            shown = await rewind.as_of(self.saver.history, values, seq=None)
         else:
             shown = view.joined(values, session.board)
         return (*chunk[:-1], shown) if isinstance(chunk, tuple) else shown

@@ -18,7 +18,7 @@ from gatepost.checkpointing.export import export_lines
 from gatepost.graph import view
 from gatepost.graph.context import RunContext, who_acts
 from gatepost.graph.holding import HoldingGraph
-from gatepost.graph.rewind import Rewind
+from gatepost.graph.rewind import Rewind, as_of
 from gatepost.state.errors import InvalidValue, UnknownRun
 from gatepost.state.ids import run_id_of
 from gatepost.state.transition import Transition
@@ -63,13 +63,15 @@ class ReadingGraph(HoldingGraph):
         Unchanged plans and step records are the same objects in all of them.
         A run of another tenant has none, as one that does not exist.
         """
-        if await self._may_read(config, context) is None:
+        row = await self._may_read(config, context)
+        if row is None:
             return
-        rewind, left = Rewind(self.saver.history), limit
+        rewind, left = Rewind(self.saver.history, row.get("run_id", "")), limit
         while left is None or left > 0:
             size = places.PAGE if left is None else min(places.PAGE, left)
             page = super().aget_state_history(config, filter=filter, before=before, limit=size)
             snapshots = [snapshot async for snapshot in page]
+            await rewind.reach([seq for seq in map(_place_of, snapshots) if seq is not None])
             for snapshot in snapshots:
                 yield await self._rewound(rewind, snapshot)
             if len(snapshots) < size:
@@ -155,12 +157,17 @@ class ReadingGraph(HoldingGraph):
             return None
 
     async def _rewound(self, rewind: Rewind, snapshot: StateSnapshot) -> StateSnapshot:
-        seq = view.seq_of(snapshot)
-        if seq is None or not view.is_run_state(snapshot.values):
-            return await self._joined(snapshot, seq=seq)
+        seq = _place_of(snapshot)
+        if seq is None:
+            return await self._joined(snapshot, seq=None)
         return snapshot._replace(values=await rewind.as_of(snapshot.values, seq=seq))
 
     async def _joined(self, snapshot: StateSnapshot, *, seq: int | None) -> StateSnapshot:
         if not view.is_run_state(snapshot.values):
             return snapshot
-        return snapshot._replace(values=await view.as_of(self.saver.history, snapshot.values, seq=seq))
+        return snapshot._replace(values=await as_of(self.saver.history, snapshot.values, seq=seq))
+
+
+def _place_of(snapshot: StateSnapshot) -> int | None:
+    """The transition that left this state of a run; None where there is none, or it is no state of a run."""
+    return view.seq_of(snapshot) if view.is_run_state(snapshot.values) else None

@@ -13,7 +13,6 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 from pydantic import JsonValue
 
-from gatepost.checkpointing.history import History
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.board import Board
 from gatepost.state.status import RunStatus
@@ -43,14 +42,6 @@ def put_together(
         "approvals": requests,
         "approval": requests[0] if requests else None,
     }
-
-
-async def as_of(history: History, values: Mapping[str, Any], *, seq: int | None) -> dict[str, Any]:
-    """The joined view as of a transition, read from the rows."""
-    board = await history.board(
-        values["run_id"], plan_version=values.get("plan_version", 0), run_input=values.get("input", {}), seq=seq
-    )
-    return joined(values, board)
 
 
 def as_ordered(snapshot: StateSnapshot, row: Mapping[str, Any]) -> StateSnapshot:

@@ -208,7 +208,12 @@ def shown(record: StepRecord) -> dict[str, JsonValue]:
 
 def pending(plan: Plan) -> dict[str, dict[str, JsonValue]]:
     """Every step of a plan as readers see it before anything is recorded of it."""
-    return {step.id: {"status": StepStatus.PENDING.value, "tool": step.tool} for step in plan.steps}
+    return {step.id: unrecorded(step.tool) for step in plan.steps}
+
+
+def unrecorded(tool: str) -> dict[str, JsonValue]:
+    """A step as readers see it before anything is recorded of it."""
+    return {"status": StepStatus.PENDING.value, "tool": tool}
 
 
 def _holds(step: Step, board: Board) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
@@ -144,17 +144,28 @@ def plan_of(data: object) -> Plan:
     if isinstance(data, Plan):
         storable(data.model_dump(mode="json"), where="the plan", scale=PLAN_SCALE)
         return data
-    if isinstance(data, dict) and data.get("schema_version", PLAN_SCHEMA) != PLAN_SCHEMA:
-        raise UnknownVersion(
-            f"the plan has schema_version {data.get('schema_version')!r}; this release reads {PLAN_SCHEMA}. "
-            "Finish the run with the release that wrote it, or upgrade Gatepost."
-        )
+    if isinstance(data, dict):
+        readable(data)
     storable(data, where="the plan", scale=PLAN_SCALE)
     try:
         return Plan.model_validate(data)
     except ValidationError as error:
         reasons = "; ".join(_reason(item) for item in error.errors())
         raise InvalidPlan(f"the plan cannot be used: {reasons}. Correct it and plan again.") from None
+
+
+def readable(data: dict[str, Any]) -> dict[str, Any]:
+    """The plain data of a plan, if it was written under a schema version that this release reads.
+
+    Raises:
+        UnknownVersion: it was not.
+    """
+    if data.get("schema_version", PLAN_SCHEMA) != PLAN_SCHEMA:
+        raise UnknownVersion(
+            f"the plan has schema_version {data.get('schema_version')!r}; this release reads {PLAN_SCHEMA}. "
+            "Finish the run with the release that wrote it, or upgrade Gatepost."
+        )
+    return data
 
 
 def _reason(item: Mapping[str, object]) -> str:

@@ -3,10 +3,16 @@
 SELECT plan FROM gatepost.plan WHERE run_id = %(run_id)s AND version = %(version)s;
 
 -- name: steps
--- The steps of a run as of a transition: the last record of each at or before it.
-SELECT DISTINCT ON (step_id) step_id, seq, at, record FROM gatepost.step
-WHERE run_id = %(run_id)s AND (%(seq)s::bigint IS NULL OR seq <= %(seq)s)
-ORDER BY step_id, seq DESC;
+-- The steps of a run as of a transition: the last record of each at or before it, in order. Which one is the last is
+-- found in the index: records are wide, and sorting all of them would go to the disk.
+SELECT s.step_id, s.seq, s.status, s.at, s.record
+FROM gatepost.step s JOIN (
+    SELECT step_id, max(seq) AS seq FROM gatepost.step
+    WHERE run_id = %(run_id)s AND (%(seq)s::bigint IS NULL OR seq <= %(seq)s)
+    GROUP BY step_id
+) AS last USING (step_id, seq)
+WHERE s.run_id = %(run_id)s
+ORDER BY s.seq, s.step_id;
 
 -- name: artifacts
 -- The artifacts of a run as of a transition.
@@ -37,6 +43,25 @@ ORDER BY seq LIMIT %(limit)s;
 SELECT seq, step_id, status, at, record FROM gatepost.step
 WHERE run_id = %(run_id)s AND seq > %(after)s AND seq <= %(until)s
 ORDER BY seq, at, step_id;
+
+-- name: steps_back
+-- What it takes to go back from a transition through earlier ones (in ascending order): of each step that changed in
+-- between, the last record at or before every one of these places. What stands at the top is known, so it is not read.
+WITH moved AS (
+    SELECT step_id FROM gatepost.step
+    WHERE run_id = %(run_id)s AND seq <= %(top)s AND seq > (%(places)s::bigint[])[1]
+)
+SELECT * FROM (
+    SELECT DISTINCT ON (step_id, below) seq, step_id, status,
+           CASE WHEN below < cardinality(%(places)s::bigint[]) THEN record END AS record
+    FROM (
+        SELECT seq, step_id, status, record, width_bucket(seq - 1, %(places)s::bigint[]) AS below
+        FROM gatepost.step
+        WHERE run_id = %(run_id)s AND seq <= %(top)s AND step_id IN (SELECT step_id FROM moved)
+    ) AS change
+    ORDER BY step_id, below, seq DESC
+) AS last
+ORDER BY seq, step_id;
 
 -- name: events
 -- Everything that happened to a run, in one order: who, what, when, from, to, why.
