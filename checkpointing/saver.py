@@ -200,10 +200,10 @@ class GatepostSaver(PlaceSaver):
                 session.lost = str(error)
 
     async def _commit(self, session: RunSession, finished: dict[str, Finished]) -> None:
-        await session.answered()
+        begun = await session.answered()
         async with session.flush_lock:
             session.check()
-            if not session.failed:  # else the superstep that this belongs to was never begun
+            if begun:  # the superstep that this belongs to
                 await self._write_finished(session, finished)
 
     async def _write_finished(self, session: RunSession, finished: dict[str, Finished]) -> None:

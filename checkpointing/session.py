@@ -196,10 +196,11 @@ class RunSession:
         if self.committing is not None:
             await asyncio.shield(self.committing)
 
-    async def answered(self) -> None:
-        """Wait until it is known whether the last superstep is committed."""
+    async def answered(self) -> bool:
+        """Wait until it is known whether the last superstep is committed. Whoever asks has heard why it is not."""
         if self.committing is not None:
             await asyncio.wait([self.committing])
+        return not self.failed
 
     @property
     def failed(self) -> bool:
