@@ -121,8 +121,8 @@ class GatepostSaver(PlaceSaver):
         await session.durable()
         async with session.flush_lock:
             session.check()
-            # With others at work, there is something to do while this is committed.
-            ahead = session.ahead and self._commits.alone()
+            # With others at work, there is something to do meanwhile; after a sleep, only the commit knows the time.
+            ahead = session.ahead and self._commits.alone() and not session.slept()
             now = session.time() if ahead else None
             superstep = self._superstep(session, config, checkpoint, metadata, new_versions, next_now=now)
             tasks = session.hand_over(superstep.rows.get("intent", ()), now=now)
@@ -200,10 +200,10 @@ class GatepostSaver(PlaceSaver):
                 session.lost = str(error)
 
     async def _commit(self, session: RunSession, finished: dict[str, Finished]) -> None:
-        await session.answered()
+        begun = await session.answered()
         async with session.flush_lock:
             session.check()
-            if not session.failed:  # else the superstep that this belongs to was never begun
+            if begun:  # the superstep that this belongs to
                 await self._write_finished(session, finished)
 
     async def _write_finished(self, session: RunSession, finished: dict[str, Finished]) -> None:

@@ -33,6 +33,10 @@ CALLERS = frozenset({"executor", "compensator"})
 """The nodes that call tools. What they learned must not wait for a slow sibling, nor die with the engine."""
 
 
+SLEPT_SECONDS = 1.0
+"""By how much two clocks may go apart before it is no longer taken for drift."""
+
+
 class Staged(NamedTuple):
     """A row to be written with the transition: which part of `gatepost.write_rows` writes it, and what."""
 
@@ -163,20 +167,25 @@ class RunSession:
     """By step judged beforehand: fingerprint and arguments, until its turn comes. This owner's; nothing rests on it."""
     _rows: dict[str, list[Staged]] = field(default_factory=dict)
     _nodes: dict[str, str] = field(default_factory=dict)
-    _clock: tuple[datetime, float] = field(init=False)
-    """Database time as it was last told, and this process's monotonic clock then."""
+    _clock: tuple[datetime, float, float] = field(init=False)
+    """Database time as it was last told, and this process's monotonic clock and this machine's clock then."""
 
     def __post_init__(self) -> None:
         self.tell(self.now)
 
     def tell(self, now: datetime) -> None:
         """The database has just said what time it is."""
-        self._clock = (now, time.monotonic())
+        self._clock = (now, time.monotonic(), time.time())
 
     def time(self) -> datetime:
         """Database time, as it was last told and gone on since; late by the way of that answer, and never early."""
-        then, at = self._clock
+        then, at, _ = self._clock
         return then + timedelta(seconds=time.monotonic() - at)
+
+    def slept(self) -> bool:
+        """Whether this machine seems to have slept since then: no monotonic clock counts that, and `time()` is late."""
+        _, at, wall = self._clock
+        return abs((time.time() - wall) - (time.monotonic() - at)) > SLEPT_SECONDS
 
     def check(self) -> None:
         """Stop here when the lease is known to be lost.
@@ -196,10 +205,11 @@ class RunSession:
         if self.committing is not None:
             await asyncio.shield(self.committing)
 
-    async def answered(self) -> None:
-        """Wait until it is known whether the last superstep is committed."""
+    async def answered(self) -> bool:
+        """Wait until it is known whether the last superstep is committed. Whoever asks has heard why it is not."""
         if self.committing is not None:
             await asyncio.wait([self.committing])
+        return not self.failed
 
     @property
     def failed(self) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import psycopg
 import pytest
+import time_machine
 from langchain_core.callbacks import BaseCallbackHandler
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
@@ -24,6 +28,7 @@ from gatepost.testing import Database
 ALL = Policy('@id("all") permit (principal, action, resource);')
 FROM_THE_FIRST = ref("first", "")
 """What can only be judged after the first step, in the gate; with anything else the executor goes straight on."""
+NIGHT = timedelta(hours=8)
 RUN: Any = {"configurable": {"thread_id": "run"}}
 LOCK = "SELECT FROM gatepost.run WHERE run_id = 'run' FOR UPDATE"
 TAKEN_OVER = "UPDATE gatepost.run SET epoch = epoch + 1 WHERE run_id = 'run'"
@@ -83,9 +88,28 @@ class Work:
         plan = FixedPlan(Plan(steps=(first, then)))
         self.graph = build([Workflow(name="w", goals=("w",), strategy=plan, tools=(work,))], policy=ALL)
 
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.task: asyncio.Task[Any] | None = None
+
     def run(self) -> dict[str, Any]:
-        result: dict[str, Any] = self.graph.invoke({"goal": "w"}, RUN, control=self.control)
+        return asyncio.run(self._run())
+
+    async def _run(self) -> dict[str, Any]:
+        self.loop, self.task = asyncio.get_running_loop(), asyncio.current_task()
+        result: dict[str, Any] = await self.graph.ainvoke({"goal": "w"}, RUN, control=self.control)
         return result
+
+    def stop(self) -> None:
+        """Cancel it while its engine waits for a commit, and wait until it has heard of that."""
+        wait_until(self.puts)
+        assert self.loop is not None
+        assert self.task is not None
+        self.loop.call_soon_threadsafe(self.task.cancel)
+        wait_until(lambda: not self.puts())
+
+    def puts(self) -> bool:
+        """Whether a superstep waits for the one before it."""
+        return any("_checkpointer_put_after_previous" in str(task) for task in asyncio.all_tasks(self.loop))
 
     @contextmanager
     def held_up(self) -> Iterator[tuple[psycopg.Connection, Future[dict[str, Any]]]]:
@@ -136,6 +160,27 @@ def test_the_gate_judges_while_the_superstep_before_it_is_committed_and_a_replay
     assert all(row["next_now"] <= row["at"] for row in rows), "what a superstep is told is never early"
     steps = "SELECT record ->> 'now' AS now FROM gatepost.step WHERE step_id = 'second' AND status = 'running'"
     assert lone_owner.rows(steps)[0]["now"] in {row["next_now"].isoformat() for row in rows}
+    report = replay(record(work.graph, "run"), work.graph)
+    assert report.identical, report.divergence
+
+
+def test_a_gate_is_not_told_an_old_time_when_the_machine_has_slept(
+    gatepost_graph: Any, gatepost_database: Database, lone_owner: Any
+) -> None:
+    work = Work(gatepost_graph, gatepost_database.url, held_from="first")
+    with time_machine.travel(datetime.now(UTC), tick=True) as machine:
+
+        def sleep() -> None:
+            machine.shift(NIGHT)
+            gatepost_database.clock.shift(NIGHT)
+
+        work.meanwhile = sleep
+        with work.held_up() as (holder, run):
+            holder.rollback()
+            assert run.result(60)["status"] == "succeeded"
+    steps = "SELECT record ->> 'now' AS now FROM gatepost.step WHERE status = 'running' ORDER BY seq"
+    first, second = (datetime.fromisoformat(row["now"]) for row in lone_owner.rows(steps))
+    assert second - first >= NIGHT
     report = replay(record(work.graph, "run"), work.graph)
     assert report.identical, report.divergence
 
@@ -237,6 +282,22 @@ def test_a_run_that_was_taken_over_while_it_committed_goes_no_further(
     assert lone_owner.rows("SELECT * FROM public.checkpoint_writes WHERE channel = '__error__'") == []
     last = "SELECT status FROM gatepost.step WHERE step_id = 'first' ORDER BY seq DESC LIMIT 1"
     assert lone_owner.rows(last) == [{"status": "running"}], "what the zombie learned is in nobody's history"
+
+
+def test_a_run_that_is_stopped_while_it_loses_its_commit_leaves_no_complaint(
+    gatepost_graph: Any, url: str, lone_owner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = Work(gatepost_graph, url, held_from="first")
+    with work.held_up() as (holder, run):
+        work.stop()
+        holder.execute(TAKEN_OVER)
+        holder.commit()
+        with pytest.raises(asyncio.CancelledError):
+            run.result(60)
+    del work, run
+    gc.collect()  # asyncio complains of what nobody has looked at when it is thrown away
+    assert not caplog.records
+    assert lone_owner.run("run")["epoch"] == 2
 
 
 def test_a_superstep_that_could_not_be_committed_leaves_nothing_of_the_next(
