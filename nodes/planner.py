@@ -90,22 +90,9 @@ def fitted(plan: Plan, workflow: Workflow, tools: Mapping[str, AnyTool], board: 
         InvalidPlan: it does not fit, or does not meet a demand; with every reason.
     """
     plan, unmet = completed(plan, workflow, tools, board)
-    _refuse([*misfits(plan, tools, board), *unmet])
-    return plan
-
-
-def fit(plan: Plan, tools: Mapping[str, AnyTool], board: Board) -> None:
-    """Check that a well-formed plan fits the tools and what already happened.
-
-    Raises:
-        InvalidPlan: with every reason.
-    """
-    _refuse(misfits(plan, tools, board))
-
-
-def _refuse(wrong: list[str]) -> None:
-    if wrong:
+    if wrong := [*misfits(plan, tools, board), *unmet]:
         raise InvalidPlan(f"the plan does not fit this run: {'; '.join(wrong[:20])}. Correct it and plan again.")
+    return plan
 
 
 def misfits(plan: Plan, tools: Mapping[str, AnyTool], board: Board) -> list[str]:

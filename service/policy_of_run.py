@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from gatepost.nodes.policy_explain import Explanation, explain
 from gatepost.service.policy_cases import question
 from gatepost.state.errors import CallerMistake
 from gatepost.state.reference import Unresolvable
+from gatepost.state.step import StepRecord
 
 if TYPE_CHECKING:
     from gatepost.service.cli.desk import Desk
@@ -77,13 +79,17 @@ async def explained_step(desk: Desk, run_id: str, step_id: str) -> ExplainedStep
         now=datetime.fromisoformat(record.now) if record.now else datetime.now(UTC),
     )
     asking = replace(asking, spent=max(0, record.spent - asking.cost))
+    layers = equipment.policy.layers(workflow=row["workflow"], tenant=row["tenant"])
+    return ExplainedStep(explain(layers, asking), _recorded(record, asked), layers.asked_under)
+
+
+def _recorded(record: StepRecord, asked: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What was said about a step when it was judged; `asked` is the row of its question."""
     request = asked["request"] if asked else {}
-    recorded = {
+    return {
         "status": record.status.value,
         "policies": list(record.policies or request.get("policies", ())),
         "approval": record.approval,
         "reasons": list(request.get("reasons", ())),
         "policy_version": request.get("policy_version", ""),
     }
-    layers = equipment.policy.layers(workflow=row["workflow"], tenant=row["tenant"])
-    return ExplainedStep(explain(layers, asking), recorded, layers.asked_under)

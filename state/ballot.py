@@ -63,12 +63,6 @@ def count(votes: Sequence[Vote], vote: Vote, *, needed: int) -> Count:
     return Count("decided" if yes >= needed else "partial", yes, needed)
 
 
-def said_yes(votes: Iterable[Vote]) -> list[Vote]:
-    """The last yes of each person."""
-    newest = {vote.voter.counted_as: vote for vote in votes}
-    return [vote for vote in newest.values() if vote.decision.type in YES]
-
-
 def _yes(votes: Iterable[Vote], digest: str) -> int:
     return len({vote.voter.counted_as for vote in votes if vote.decision.type in YES and vote.digest == digest})
 

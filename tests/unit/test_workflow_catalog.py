@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from gatepost import FixedPlan, Plan, Situation, Step, Tool, Workflow, ref, tool
 from gatepost.nodes.catalog import Catalog
-from gatepost.nodes.planner import fit
+from gatepost.nodes.planner import fitted
 from gatepost.nodes.tool import ToolMistake
 from gatepost.nodes.workflow import next_plan
 from gatepost.state.board import Board
@@ -146,7 +146,7 @@ MISFITS: list[Any] = [
 @pytest.mark.parametrize(("new", "now", "said"), MISFITS)
 def test_plan_that_does_not_fit_the_run_is_refused_with_the_reason(new: Plan, now: Board, said: str) -> None:
     with pytest.raises(InvalidPlan, match="does not fit this run: step 'a'") as refused:
-        fit(new, {"look": look}, now)
+        fitted(new, SALE, {"look": look}, now)
     assert said in str(refused.value)
 
 
@@ -163,4 +163,4 @@ def test_plan_that_does_not_fit_the_run_is_refused_with_the_reason(new: Plan, no
     ],
 )
 def test_plan_that_leaves_what_happened_as_it_is_fits(new: Plan, now: Board) -> None:
-    fit(new, {"look": look}, now)
+    assert fitted(new, SALE, {"look": look}, now) == new
