@@ -55,6 +55,7 @@ def test_an_answer_to_a_held_run_waits_for_its_release(shell: Shell) -> None:
     assert shell.run("run", "hold", "r1", "--reason", "the vendor called").code == 0
     resumed = shell.run("run", "resume", "r1")
     assert (resumed.code, "held (the vendor called)" in resumed.err) == (5, True), resumed
+    assert "an operator holds this run" in shell.run("approval", "show", shell.question("r1")).out
     answered = shell.run("approval", "approve", shell.question("r1"), "--as", "alice")
     assert (answered.code, shell.booked()) == (3, [])
     assert f"it is carried out after: {TYPED} run release r1\n" in answered.err
