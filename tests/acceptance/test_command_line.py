@@ -180,6 +180,7 @@ def test_broken_workflows_are_named_with_2(tmp_path: Path, workflows: str, told:
     ("arguments", "told"),
     [
         (("run", "--goal", "no such thing"), "Known goals: 'sell', 'sell to nobody'"),
+        (("run", "start", "--detach", "--goal", "no such thing"), "named by --workflows MODULE:ATTRIBUTE."),
         (("run", "--goal", "sell", "--input", r'{"a": "\u0000"}'), "NUL"),
         (("run", "--goal", "sell", "--as", b"al\xffice"), "surrogate"),
         (("--policy", "bad.cedar", "run", "--goal", "sell"), "bad.cedar"),
