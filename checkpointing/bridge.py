@@ -100,10 +100,17 @@ class Bridge:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
             return
+        loop.set_exception_handler(_unclosed)
         asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _unclosed(loop: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+    """What a second interrupt broke off is still letting go, so its generators cannot be closed; it ends with us."""
+    if "asyncgen" not in what:
+        loop.default_exception_handler(what)
 
 
 class _Job(Generic[T]):

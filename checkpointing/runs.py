@@ -26,7 +26,7 @@ from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.session import RunRow, RunSession
 from gatepost.state import crash
-from gatepost.state.errors import CallerMistake, RunExists, RunOwned, UnknownRun
+from gatepost.state.errors import CallerMistake, RunExists, RunOnHold, RunOwned, UnknownRun
 from gatepost.state.ids import RunId
 from gatepost.state.status import RUN_FINAL, RunStatus
 from gatepost.state.values import printable
@@ -150,6 +150,7 @@ class Runs:
         Raises:
             UnknownRun: the tenant has no such run.
             RunOwned: another owner holds it, and is alive.
+            RunOnHold: an operator stopped it.
             CallerMistake: the run has ended.
         """
         row = await self._take(run_id, tenant, owner_name()) if claimed is None else claimed
@@ -186,6 +187,11 @@ class Runs:
                 raise UnknownRun(f"there is no run {run_id!r}. `gatepost run list` shows the runs there are.")
             if row["finished_at"] is not None:
                 raise CallerMistake(f"run {run_id} has ended ({row['status']}); nothing moves it any more.")
+            if row["status"] == RunStatus.HELD:
+                raise RunOnHold(
+                    f"run {run_id} is held ({row['reason']}): nothing moves it until it is released. "
+                    f"`gatepost run release {run_id}` lets it go on."
+                )
             expires = row["lease_expires_at"]
             until = until or expires
             if expires is not None and (not self.lease.wait or expires > until):

@@ -29,7 +29,7 @@ from gatepost.graph.reading import ReadingGraph
 from gatepost.nodes.visit import Equipment
 from gatepost.state.answer_shapes import Answers
 from gatepost.state.approval import Decision
-from gatepost.state.errors import DoorClosed, RunOwned
+from gatepost.state.errors import DoorClosed, RunOnHold, RunOwned
 from gatepost.state.status import RunStatus
 
 _INVOKED = "gatepost_invoked"
@@ -77,6 +77,7 @@ class GatepostGraph(MovingGraph, ReadingGraph, OperatingGraph):
         Raises:
             CallerMistake: refused, with the reason and the way to do it; nothing was changed.
             RunOwned: another owner moves the run.
+            RunOnHold: an operator stopped the run.
             LostRun: another owner took the run over while this one moved it.
         """
         invoked = options.pop(_INVOKED, False)
@@ -102,10 +103,10 @@ class GatepostGraph(MovingGraph, ReadingGraph, OperatingGraph):
                         async for chunk in chunks:
                             yield chunk if invoked else await self._shown(chunk, session)
                     paused = session is not None and session.status in (RunStatus.BLOCKED, RunStatus.WAITING)
-            except RunOwned:
+            except (RunOwned, RunOnHold):
                 if not moved:
                     raise
-                break  # what was asked of us is recorded, and the owner goes on from it: the engine is not ours
+                break  # what was asked of us is recorded; the owner goes on from it, or whoever takes it once released
             except GraphDrained:
                 if session is None or session.ordered is None:
                     raise

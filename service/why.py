@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from gatepost.state.recovery import STANDS, Mode
 from gatepost.state.status import RunStatus
 
 _SOON = timedelta(seconds=90)
@@ -32,7 +33,9 @@ def why(row: Mapping[str, Any]) -> Why:
     """Say who moves a run next."""
     run = row["run_id"]
     if row["finished_at"] is not None:
-        return Why("ended", f"{run} has ended: {row['status']}{_because(row['reason'])}.", ("export", run))
+        recover = ("run", "recover", run, "--mode", Mode.RESUME)  # shows first what that would do
+        helps = recover if row["status"] in STANDS[Mode.RESUME] else ("export", run)
+        return Why("ended", f"{run} has ended: {row['status']}{_because(row['reason'])}.", helps)
     kind = row["kind"]
     match kind:
         case "owner":

@@ -205,7 +205,7 @@ class Worker:
         for task in self._moving:
             task.cancel()
         await self._all_ended(seconds=CUT_SECONDS)
-        self._say(f"[worker] left after {self.moved} runs")
+        self._say(f"[worker] left after {self.moved} run{'s' if self.moved != 1 else ''}")
 
     async def _all_ended(self, *, unless: asyncio.Event | None = None, seconds: float | None = None) -> None:
         """Wait until nothing is under way; no longer than so, and not on when an event is set."""

@@ -12,6 +12,7 @@
     │   ├── UnknownKey             no key of the service has this id
     │   ├── UnknownVersion         a record from another time
     │   ├── RunExists              the id is taken by a run with another goal or input
+    │   ├── RunOnHold              an operator stopped the run, and nobody has released it
     │   ├── DoorClosed             a LangGraph door that would go round the gate
     │   └── AlreadyDecided         another answer is recorded, and stands
     ├── RetryableFault         the same call may work later
@@ -73,6 +74,10 @@ class UnknownVersion(CallerMistake):
 
 class RunExists(CallerMistake):
     """The run id is taken by a run with another goal or another input."""
+
+
+class RunOnHold(CallerMistake):
+    """An operator stopped the run: nothing moves it until somebody releases it."""
 
 
 class DoorClosed(CallerMistake):

@@ -15,7 +15,8 @@ from gatepost.service.cli.answer import answer_here, show_commands, show_request
 from gatepost.service.cli.desk import Desk
 from gatepost.service.cli.exits import Exit, code_for
 from gatepost.service.drive import Whereabouts, drive
-from gatepost.state.errors import RunOwned, UnknownRun
+from gatepost.state.errors import RunOnHold, RunOwned, UnknownRun
+from gatepost.state.recovery import STANDS, Mode
 from gatepost.state.status import RunStatus
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def carry_on(desk: Desk, given: Mapping[str, Any] | None, run_id: str, manner: M
             where = _driven(desk, given, run_id, manner)
             _leave_artifacts(desk, where, manner.artifacts)
             if not where.approvals:
-                _tell(where)
+                _tell(desk, where)
                 raise typer.Exit(code_for(where.status))
             if not _answered(desk, where, manner):
                 raise typer.Exit(Exit.WAITS)
@@ -96,6 +97,10 @@ def go_on(desk: Desk, run_id: str, recorded: Recorded, *, name: str | None, no_r
         carry_on(desk, None, run_id, Manner(name=name, artifacts=artifacts, ask=False))
     except RunOwned as owned:
         terminal.hint(f"the answer is recorded; it is carried out by the run's owner. {owned}")
+    except RunOnHold:
+        released = desk.typed("run", "release", run_id)
+        terminal.hint(f"recorded, but the run is held by an operator; it is carried out after: {released}")
+        raise typer.Exit(Exit.WAITS) from None
 
 
 def _is_old_news(desk: Desk, run_id: str, recorded: Recorded) -> bool:
@@ -147,13 +152,18 @@ def _leave_artifacts(desk: Desk, where: Whereabouts, folder: Path) -> None:
     terminal.hint(f"saved {', '.join(map(str, saved))}")
 
 
-def _tell(where: Whereabouts) -> None:
-    """Say what the log does not: that there was nothing to do, or that somebody else has to."""
+def _tell(desk: Desk, where: Whereabouts) -> None:
+    """Say what the log does not: that there was nothing to do, or what somebody else has to."""
     if not where.moved and where.status is RunStatus.SUCCEEDED:
         terminal.hint(f"run {where.run_id} had ended already: {where.status}")
     elif where.status is RunStatus.WAITING:
         reason = terminal.one_line(where.reason)
-        terminal.hint(f"run {where.run_id} goes on when it is time, by a worker or by gatepost run resume: {reason}")
+        resume = desk.typed("run", "resume", where.run_id)
+        terminal.hint(f"run {where.run_id} goes on when it is time, by a worker or by {resume}: {reason}")
     elif not where.moved:
         reason = f": {where.reason}" if where.reason else ""
         terminal.hint(terminal.one_line(f"run {where.run_id} is {where.status}{reason}"))
+    if where.status is RunStatus.HELD:
+        terminal.hint(f"to let it go on: {desk.typed('run', 'release', where.run_id)}")
+    elif where.status in STANDS[Mode.RESUME]:
+        terminal.hint(f"what trying again would do: {desk.typed('run', 'recover', where.run_id, '--mode', 'resume')}")

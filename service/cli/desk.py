@@ -14,7 +14,7 @@ import typer
 
 from gatepost.service import terminal
 from gatepost.service.cli.typed import typed
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, UnknownGoal
 
 if TYPE_CHECKING:
     from gatepost.checkpointing.books import Books
@@ -151,6 +151,17 @@ class Desk:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run async work to its end. An interrupt waits until the work has let go of what it holds."""
         return self.books.bridge.run(work)
+
+    def knows_goal(self, goal: str) -> None:
+        """Check that a run can be started from here.
+
+        Raises:
+            UnknownGoal: no workflow that is known here has this goal.
+        """
+        try:
+            self.graph.equipment.catalog.for_goal(goal)
+        except UnknownGoal as unknown:
+            raise UnknownGoal(f"{unknown} Other workflows are named by --workflows MODULE:ATTRIBUTE.") from None
 
     def knows(self, row: Mapping[str, Any]) -> None:
         """Check that a run can be moved from here.

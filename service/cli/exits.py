@@ -45,7 +45,7 @@ class Exit(IntEnum):
     NOT_SUCCEEDED = 4
     """the run ended, and not with success"""
     CONFLICT = 5
-    """decided otherwise, or moved by another owner"""
+    """decided otherwise, moved by another owner, or held by an operator"""
     NOT_FOUND = 6
     """no such run, approval or effect"""
     DATABASE = 7
@@ -83,6 +83,7 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.AlreadyDecided, Exit.CONFLICT),
     (errors.RunExists, Exit.CONFLICT),
     (errors.RunOwned, Exit.CONFLICT),
+    (errors.RunOnHold, Exit.CONFLICT),
     (errors.LostRun, Exit.CONFLICT),
     (errors.DatabaseUnavailable, Exit.DATABASE),
     (errors.CallerMistake, Exit.USAGE),
@@ -98,7 +99,7 @@ def code_for(status: RunStatus) -> Exit:
     """The exit code for where a run stands when a command leaves it."""
     if status is RunStatus.SUCCEEDED:
         return Exit.OK
-    if status in (RunStatus.BLOCKED, RunStatus.WAITING, RunStatus.QUEUED, RunStatus.RUNNING):
+    if status in (RunStatus.BLOCKED, RunStatus.WAITING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.HELD):
         return Exit.WAITS
     return Exit.NOT_SUCCEEDED
 

@@ -10,7 +10,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import LOCAL, ApprovalId, As, Desk, Json, Limit, Tenant, acting, named, opened
 from gatepost.service.cli.exits import guarded
-from gatepost.state.status import ApprovalStatus
+from gatepost.state.status import ApprovalStatus, RunStatus
 
 if TYPE_CHECKING:
     from gatepost.state.approval import ApprovalRequest
@@ -75,6 +75,8 @@ def show(context: typer.Context, approval: ApprovalId, *, tenant: Tenant = LOCAL
             f"  this run is a fork (effects: {row['fork_effects']}): a yes calls nothing, a recorded result is used"
         )
     if row["status"] == ApprovalStatus.OPEN:
+        if row["run_status"] == RunStatus.HELD:
+            terminal.say("  an operator holds this run: an answer is recorded now, and carried out after its release")
         _show_form(asked)
     terminal.say(
         f"\n{row['approval_id']}  {row['status']}  run {row['run_id']}  since {terminal.safe(row['opened_at'])}"

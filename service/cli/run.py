@@ -202,7 +202,7 @@ def _start(
 
     asked, chosen = _asked(goal, given, pairs, run_id)
     with opened(context, tenant) as desk:
-        desk.graph.equipment.catalog.for_goal(asked["goal"])
+        desk.knows_goal(asked["goal"])
         carry_on(desk, asked, chosen, manner)
 
 
@@ -219,6 +219,7 @@ def _detach(
     asked, chosen = _asked(goal, given, pairs, run_id)
     with opened(context, who.tenant) as desk:
         config: Any = {"configurable": {"thread_id": chosen}}
+        desk.knows_goal(asked["goal"])
         desk.graph.admit(asked, config, context=who, priority=priority)
         terminal.say(chosen)
         shown = desk.typed("run", "why", chosen)

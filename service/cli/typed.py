@@ -121,5 +121,9 @@ def _value(value: Any) -> str:
 
 def _without_password(database: str) -> str:
     from gatepost.checkpointing.address import resolve, secret_in
+    from gatepost.state.errors import DatabaseUnavailable
 
-    return resolve(database).shown if secret_in(database) else database
+    try:
+        return resolve(database).shown if secret_in(database) else database
+    except DatabaseUnavailable:
+        return "URL"  # nobody can tell where its password is; whoever opens it is told what is wrong with it

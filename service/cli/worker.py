@@ -92,8 +92,9 @@ async def _work(checkpointer: Checkpointer, options: Options, terms: Terms, scra
     worker = Worker(graph, terms=terms, say=log.line, herald=herald)
     log.broken = worker.drain
     gc.freeze()  # what is loaded stays: collecting what runs leave behind looks through none of it again
-    # The pool warns of each connection that it finds cut; what that means for a run, the worker says itself.
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    # It warns of each connection that is cut and each query that is cancelled; what that means for a run, the worker
+    # says itself.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     when_told(worker.drain, worker.cut)
     log.line(
         f"[worker] {worker.name} moves {known}, {terms.concurrency} at once{', and sends notices' if herald else ''}"

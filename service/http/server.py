@@ -78,8 +78,8 @@ async def serve(house: House, listening: socket.socket, manner: Manner) -> None:
     say = manner.log.line
     worker = Worker(house.graph, terms=manner.worker, say=say, herald=manner.herald) if manner.worker else None
     gc.freeze()  # what is loaded stays: collecting what requests and runs leave behind looks through none of it again
-    # The pool warns of each connection that it finds cut; who asked is told what that means.
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    # It warns of each connection that is cut, and of each query that is cancelled; who asked is told what that means.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
 
     def leave(why: str) -> None:
         server.should_exit = True

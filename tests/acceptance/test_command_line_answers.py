@@ -50,6 +50,19 @@ def test_answer_counts_once_and_stands(shell: Shell) -> None:
     assert [what for _, what in shell.booked()] == ["ada:100:"]
 
 
+def test_an_answer_to_a_held_run_waits_for_its_release(shell: Shell) -> None:
+    shell.run("run", "--goal", "sell", "--id", "r1")
+    assert shell.run("run", "hold", "r1", "--reason", "the vendor called").code == 0
+    resumed = shell.run("run", "resume", "r1")
+    assert (resumed.code, "held (the vendor called)" in resumed.err) == (5, True), resumed
+    assert "an operator holds this run" in shell.run("approval", "show", shell.question("r1")).out
+    answered = shell.run("approval", "approve", shell.question("r1"), "--as", "alice")
+    assert (answered.code, shell.booked()) == (3, [])
+    assert f"it is carried out after: {TYPED} run release r1\n" in answered.err
+    assert shell.run("run", "release", "r1").out == "r1 is queued\n"
+    assert (shell.run("run", "resume", "r1").code, len(shell.booked())) == (0, 1)
+
+
 def test_ids_may_be_abbreviated_while_they_are_clear(shell: Shell) -> None:
     shell.run("run", "--goal", "sell", "--id", "shop")
     shell.run("run", "--goal", "sell", "--id", "shop-2")

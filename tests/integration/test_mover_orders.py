@@ -13,7 +13,7 @@ from gatepost import Checkpointer, FixedPlan, GatepostGraph, Plan, Step, Workflo
 from gatepost.checkpointing.orders import Orders
 from gatepost.service.why import why
 from gatepost.state.approval import decision_of
-from gatepost.state.errors import CallerMistake, InvalidDecision, UnknownRun
+from gatepost.state.errors import CallerMistake, InvalidDecision, RunOnHold, UnknownRun
 from gatepost.state.status import RunStatus
 
 DEAD = "UPDATE gatepost.run SET owner = 'a dead one', lease_expires_at = gatepost.now() + %s WHERE run_id = %s"
@@ -184,6 +184,21 @@ def test_a_held_run_is_nobodys_until_it_is_released(shop: Any, boss: Boss, owner
     assert boss.release(shop.run()) is RunStatus.QUEUED
     assert shop.run() in [row["run_id"] for row in boss.yard.rows(workflows=workflows)]
     assert [kind for kind, _, _ in boss.noted(shop.run())] == ["hold", "release", "hold", "release"]
+
+
+def test_who_enters_a_held_run_moves_it_no_more_than_a_worker_does(shop: Any, boss: Boss, owner: Any) -> None:
+    asked = shop.open()
+    boss.hold(shop.run())
+    for entry in (None, {"goal": "sell"}):
+        with pytest.raises(RunOnHold, match=r"is held \(wait\).*`gatepost run release "):
+            shop.graph.invoke(entry, shop.config())
+    assert shop.answer(asked.approve(by="alice"))["status"] == "held"
+    with pytest.raises(RunOnHold):
+        shop.graph.invoke(None, shop.config())
+    assert (owner.run(shop.run())["status"], shop.sold()) == ("held", [])
+    assert boss.release(shop.run()) is RunStatus.QUEUED
+    assert shop.graph.invoke(None, shop.config())["status"] == "succeeded"
+    assert len(shop.sold()) == 1
 
 
 def test_a_run_that_was_given_up_is_tried_anew(boss: Boss) -> None:

@@ -164,6 +164,15 @@ def test_nobody_sees_a_page_without_signing_in(served: Served) -> None:
             assert f'value="{then}"' not in nobody.get("/sign-in", params={"then": then}).text
 
 
+def test_a_question_says_that_its_run_is_held(desk: httpx.Client, alice: Person) -> None:
+    asked = alice.asked(alice.start(customer="vera", note=""))
+    question = f"/inbox/{asked['id']}"
+    assert "The run is held" not in desk.get(question).text
+    alice.http.post(f"/v1/runs/{asked['run']}/hold", json={"reason": "a test"}).raise_for_status()
+    assert "The run is held" in desk.get(question).text
+    alice.http.post(f"/v1/runs/{asked['run']}/cancel", json={"reason": "a test"}).raise_for_status()
+
+
 def test_a_filter_that_no_column_can_hold_is_refused(desk: httpx.Client) -> None:
     for path in ("/inbox?workflow=%00", "/runs?workflow=%00", "/runs?search=%00", "/answers?workflow=%00&tool=%00"):
         assert desk.get(path).status_code == 422, path

@@ -220,6 +220,25 @@ def test_closing_lets_generators_clean_up(bridge: Bridge) -> None:
     assert numbers.closed == 1
 
 
+def test_closing_says_nothing_of_what_still_lets_go(caplog: pytest.LogCaptureFixture) -> None:
+    """As after a second interrupt: nobody waits for the work, and its generator is at work itself."""
+    bridge, begun = Bridge(), threading.Event()
+
+    async def endless() -> AsyncIterator[None]:
+        begun.set()
+        await asyncio.Event().wait()
+        yield
+
+    async def work() -> None:
+        async for _ in endless():
+            pass
+
+    asyncio.run_coroutine_threadsafe(work(), bridge.loop)
+    assert begun.wait(10)
+    bridge.close()
+    assert caplog.records == []
+
+
 def test_an_unused_bridge_starts_no_thread() -> None:
     before = threading.active_count()
     made = Bridge()

@@ -29,12 +29,12 @@ LIMIT %(limit)s;
 
 -- name: take
 -- Take the lease when nobody holds it or the holder's has run out; a new epoch fences the old owner. Who asks for
--- this very run waits for no timer.
+-- this very run waits for no timer, but for its release where an operator stopped it.
 UPDATE gatepost.run SET
     owner = %(owner)s, epoch = epoch + 1, lease_expires_at = gatepost.now() + %(ttl)s,
     status = CASE WHEN status IN ('queued', 'waiting') THEN 'running' ELSE status END,
     wake_at = NULL, wake_reason = NULL, updated_at = gatepost.now()
-WHERE run_id = %(run_id)s AND tenant = %(tenant)s AND finished_at IS NULL
+WHERE run_id = %(run_id)s AND tenant = %(tenant)s AND finished_at IS NULL AND status <> 'held'
   AND (owner IS NULL OR lease_expires_at <= gatepost.now())
 RETURNING *, gatepost.now() AS now,
           EXISTS (SELECT FROM gatepost.intervention i
