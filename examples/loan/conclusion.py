@@ -18,28 +18,31 @@ from gatepost.state.step import StepRecord
 
 def conclude(ending: Ending) -> Conclusion:
     """The artifact and the outcome of a loan that was decided; of one that was not, what it has cost all the same."""
-    if ending.status not in (RunStatus.SUCCEEDED, RunStatus.REJECTED):
-        return Conclusion(outcome={"decision": None, "units": _spent(ending)})
     decided = _decision(ending)
+    if decided is None:
+        return Conclusion(outcome={"decision": None, "units": _spent(ending)})
     content = json.dumps(decided.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     done = tuple(step for step, record in ending.steps.items() if record.status is StepStatus.SUCCEEDED)
     said = {"decision": decided.decision, "units": decided.units, "failure": decided.failure.model_dump(mode="json")}
     return Conclusion(outcome=said, artifacts=(Artifact(name=ARTIFACT, content=content, parents=done),))
 
 
-def _decision(ending: Ending) -> LoanDecision:
-    steps = ending.steps
-    application, credit_file, risk = (steps[step].output for step in ("parse", "eligibility", RISK_STEP))
-    graded = Risk.model_validate(risk)
-    answered = next((one for one in ending.approvals if one["request"]["id"] == steps[COMPLIANCE_STEP].approval), None)
-    loan, letter = _output(steps.get(COMPLIANCE_STEP)), _output(steps.get(LETTER_STEP))
-    read = Application.model_validate(application)
+def _decision(ending: Ending) -> LoanDecision | None:
+    steps, compliance = ending.steps, ending.steps.get(COMPLIANCE_STEP)
+    loan, letter = _output(compliance), _output(steps.get(LETTER_STEP))
+    answered = next(
+        (one for one in ending.approvals if compliance and one["request"]["id"] == compliance.approval), None
+    )
+    if not loan and not (ending.status is RunStatus.REJECTED and answered):
+        return None
+    graded = Risk.model_validate(steps[RISK_STEP].output)
+    read = Application.model_validate(steps["parse"].output)
     return LoanDecision(
         run=ending.run_id,
         decision="granted" if loan else "refused",
         application=read,
         amount=loan.get("amount", read.amount),
-        credit_file=CreditFile.model_validate(credit_file),
+        credit_file=CreditFile.model_validate(steps["eligibility"].output),
         grade=graded.grade,
         loan=loan.get("loan"),
         letter=letter.get("letter"),

@@ -1,4 +1,4 @@
-"""Kills the process of a loan in the middle of its third step, by the one command that a reader types."""
+"""Kills the process of a loan in its third step: by the one command that a reader types, and at each instant of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from gatepost import Lease
+from gatepost import Checkpointer, Lease
+from gatepost.examples.loan import GOAL
 from gatepost.examples.loan.artifact import ARTIFACT, LoanDecision
 from gatepost.examples.services import HIT_COSTS, SCORE_COSTS, SERVICES_VARIABLE, Bank
-from gatepost.testing import Database
+from gatepost.testing import Database, assert_survived
+from gatepost.testing.plugin import KillEverywhere
 
+THIRD_STEP = ("call.before:3", "call.failed", "call.before:4", "call.after:3", "commit.before.executor:3")
+"""Before the scorer is asked, when it has said 503, before it is asked again, and when its answer is nowhere yet."""
 LOGGED = ("[workflow]", "[step]", "[resume]", "[artifact]")
 
 
@@ -64,3 +68,22 @@ def test_the_loan_is_granted_once_and_only_the_scorer_is_asked_again(
     assert sum(charged["units"] for charged in bill.values()) == HIT_COSTS + SCORE_COSTS
     decided = LoanDecision.model_validate(json.loads(artifact.read_text()))
     assert (decided.failure.calls, decided.failure.units, decided.units) == (2, 0, HIT_COSTS + SCORE_COSTS)
+
+
+def test_killed_at_any_instant_of_the_third_step_only_the_scorer_is_asked_again(
+    gatepost_killed_everywhere: KillEverywhere,
+    checkpointer: Checkpointer,
+    services_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(SERVICES_VARIABLE, services_url)
+    checkpointer.bridge.run(checkpointer.people.grant("somebody", "compliance", tenant="local", by="operator"))
+    killed = gatepost_killed_everywhere("gatepost.examples.loan:WORKFLOW", goal=GOAL, instants=THIRD_STEP)
+    assert {one.instant for one in killed} >= set(THIRD_STEP)
+    with Bank(services_url) as bank:
+        assert_survived(killed, booked=lambda key: sum(book["effects"] for book in bank.books(key=key).values()))
+        for one in killed:
+            bill = bank.bill(one.run)
+            once = {name: bill[name]["calls"] for name in ("applications", "bureau", "grants", "letters")}
+            assert set(once.values()) == {1}, f"killed at {one.instant}: {once}"
+            assert (bill["bureau"]["units"], bill["scores"]["units"]) == (HIT_COSTS, SCORE_COSTS), one.instant

@@ -32,6 +32,7 @@ NARROW = ("LANG", "LC_", "PYTHON")
 """What an interpreter reads when it starts; a command for which it is different is no fork."""
 IMPORTED = (
     "anyio._backends._asyncio",
+    "gatepost.examples.loan",
     "gatepost.examples.vendor_onboarding",
     "gatepost.graph.build",
     "gatepost.graph.resolution",

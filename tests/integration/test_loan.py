@@ -15,7 +15,7 @@ from langgraph.types import Command
 from tests.acceptance.processes import serving
 from typer.testing import CliRunner
 
-from gatepost import ApprovalRequest, GatepostGraph, NotDone
+from gatepost import ApprovalRequest, GatepostGraph, NotDone, Policy
 from gatepost.examples.loan import GOAL, WORKFLOW
 from gatepost.examples.loan.artifact import ARTIFACT, LoanDecision
 from gatepost.examples.loan.pages import read_pages
@@ -159,6 +159,19 @@ def test_what_compliance_refuses_is_neither_granted_nor_written_about(branch: Br
         None, None, "the salary does not carry it",
     )  # fmt: skip
     assert branch.calls() == {"applications": 1, "bureau": 1, "scores": 2}
+
+
+def test_a_refusal_of_something_else_is_no_decision_about_the_loan(
+    gatepost_graph: Callable[..., GatepostGraph], branch: Branch
+) -> None:
+    strict = Policy('@id("decide") permit (principal, action == Action::"decide", resource);')
+    branch.graph = gatepost_graph([WORKFLOW], policy=strict)
+    asked = branch.open()
+    assert asked.step == "parse"
+    result = branch.answer(asked.reject(by="dora"))
+    assert (result["status"], result["outcome"]["decision"]) == ("rejected", None)
+    assert result["outcome"]["artifacts"] == []
+    assert branch.calls() == {}
 
 
 def test_what_the_parser_cannot_read_asks_no_bureau() -> None:

@@ -102,6 +102,7 @@ def test_a_run_is_counted_and_nobody_is_named(served: Served, folder: Path) -> N
         "bill",
         "stay",
         "weigh",
+        "loan",
         "vendor_onboarding",
         OTHER,
         "approve",
