@@ -166,12 +166,13 @@ def _move(engine: Resumable, url: str, steps: int, tell: Callable[[Any], None]) 
 def _take_up(engine: Resumable, url: str, steps: int, tell: Callable[[Any], None]) -> None:
     resumed: list[float] = []
     engine.open(url, width=2)
+    engine.build(steps, _Last(steps, lambda: resumed.append(time.monotonic() - start)))
     start = time.monotonic()
-    engine.resume(RUN, steps, _Last(steps, lambda: resumed.append(time.monotonic() - start)))
+    engine.resume(RUN)
     start = time.monotonic()
-    engine.state(RUN, steps)
+    engine.state(RUN)
     seen = time.monotonic()
-    engine.page(RUN, steps)
+    engine.page(RUN)
     tell(
         {
             "resume": resumed[0],

@@ -27,7 +27,7 @@ def is_run_state(values: object) -> TypeGuard[Mapping[str, Any]]:
 
 def joined(values: Mapping[str, Any], board: Board) -> dict[str, Any]:
     """The channels with plan, steps and typed approvals."""
-    return put_together(values, board.plan.plain() if board.plan else None, board.shown())
+    return put_together(values, board.shown_plan(), board.shown())
 
 
 def put_together(

@@ -36,6 +36,10 @@ class Board:
         self.run_input: dict[str, JsonValue] = dict(run_input or {})
         self.plan = plan
         self._shown: dict[str, dict[str, JsonValue]] = {}
+        """Recorded steps as readers see them; those in `_unshown` have changed since."""
+        self._unshown: dict[str, None] = dict.fromkeys(self.records)
+        self._all_shown: dict[str, dict[str, JsonValue]] | None = None
+        self._shown_plan: dict[str, JsonValue] | None = None
         self._index()
 
     def adopt(self, plan: Plan) -> None:
@@ -48,7 +52,7 @@ class Board:
         before = self.status(record.step)
         self.records.pop(record.step, None)  # so that the last one stands last
         self.records[record.step] = record
-        self._shown.pop(record.step, None)
+        self._unshown[record.step] = None
         if record.step not in self._position:
             return
         self._weigh(record.step)
@@ -82,10 +86,19 @@ class Board:
 
     def shown(self) -> dict[str, dict[str, JsonValue]]:
         """Every step as plain data, those not yet recorded as pending; each is made once, however often it is shown."""
-        for step, record in self.records.items():
-            if step not in self._shown:
-                self._shown[step] = shown(record)
-        return {**(pending(self.plan) if self.plan else {}), **self._shown}
+        changed = {step: shown(self.records[step]) for step in self._unshown}
+        self._unshown.clear()
+        self._shown.update(changed)
+        if self._all_shown is None:
+            self._all_shown = {**(pending(self.plan) if self.plan else {}), **self._shown}
+        self._all_shown.update(changed)
+        return self._all_shown.copy()
+
+    def shown_plan(self) -> dict[str, JsonValue] | None:
+        """The plan in force as plain data, made once."""
+        if self._shown_plan is None and self.plan is not None:
+            self._shown_plan = self.plan.plain()
+        return self._shown_plan
 
     def ready(self) -> list[Step]:
         """Pending steps whose needs are met, in plan order."""
@@ -175,6 +188,7 @@ class Board:
 
     def _index(self) -> None:
         steps = self.plan.steps if self.plan else ()
+        self._all_shown, self._shown_plan = None, None
         self._position = {step.id: index for index, step in enumerate(steps)}
         self._dependents: dict[str, list[str]] = {}
         self._unmet: dict[str, int] = {}

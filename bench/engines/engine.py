@@ -40,13 +40,16 @@ class Engine(Protocol):
 class Resumable(Engine, Protocol):
     """An engine of which the growth of one long run is measured."""
 
-    def resume(self, run: str, steps: int, marks: Marks) -> None:
+    def build(self, steps: int, marks: Marks) -> None:
+        """Make the graph that the following ask."""
+
+    def resume(self, run: str) -> None:
         """Go on with a run whose process was killed, to its end."""
 
-    def state(self, run: str, steps: int) -> object:
+    def state(self, run: str) -> object:
         """What a reader is shown of the run."""
 
-    def page(self, run: str, steps: int) -> int:
+    def page(self, run: str) -> int:
         """Read the newest `PAGE` checkpoints; how many there were."""
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from bench.engines.engine import PAGE, TEXT, in_tasks, in_threads
-from bench.marks import Marks, NoMarks
+from bench.marks import Marks
 from gatepost import (
     Checkpointer,
     EffectContext,
@@ -84,17 +84,21 @@ class Gatepost:
         else:
             self._checkpointer.bridge.run(in_tasks(one_async, runs, marks))
 
-    def resume(self, run: str, steps: int, marks: Marks) -> None:
+    def build(self, steps: int, marks: Marks) -> None:
+        """Make the graph that the following ask."""
+        self._built = self._graph(steps, marks)
+
+    def resume(self, run: str) -> None:
         """Go on with a run whose process was killed, to its end."""
-        _ended(self._graph(steps, marks).invoke(None, _config(run)))
+        _ended(self._built.invoke(None, _config(run)))
 
-    def state(self, run: str, steps: int) -> object:
+    def state(self, run: str) -> object:
         """What a reader is shown of the run."""
-        return self._graph(steps, NoMarks()).get_state(_config(run))
+        return self._built.get_state(_config(run))
 
-    def page(self, run: str, steps: int) -> int:
+    def page(self, run: str) -> int:
         """Read the newest `PAGE` checkpoints; how many there were."""
-        return sum(1 for _ in self._graph(steps, NoMarks()).get_state_history(_config(run), limit=PAGE))
+        return sum(1 for _ in self._built.get_state_history(_config(run), limit=PAGE))
 
     def _graph(self, steps: int, marks: Marks) -> GatepostGraph:
         @tool(effect=self._effect, on_doubt=self._on_doubt, timeout=PATIENCE, name="work")

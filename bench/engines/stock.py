@@ -17,7 +17,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from bench.engines.engine import PAGE, TEXT, in_tasks, in_threads, varied
-from bench.marks import Marks, NoMarks
+from bench.marks import Marks
 
 HOW: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
 
@@ -125,14 +125,17 @@ class StockGrowing(StockSync):
 
         in_threads(one, runs, marks)
 
-    def resume(self, run: str, steps: int, marks: Marks) -> None:
-        self._graph(steps, marks).invoke(None, _config(run, steps), durability="sync")
+    def build(self, steps: int, marks: Marks) -> None:
+        self._built, self._steps = self._graph(steps, marks), steps
 
-    def state(self, run: str, steps: int) -> object:
-        return self._graph(steps, NoMarks()).get_state(_config(run, steps))
+    def resume(self, run: str) -> None:
+        self._built.invoke(None, _config(run, self._steps), durability="sync")
 
-    def page(self, run: str, steps: int) -> int:
-        return sum(1 for _ in self._graph(steps, NoMarks()).get_state_history(_config(run, steps), limit=PAGE))
+    def state(self, run: str) -> object:
+        return self._built.get_state(_config(run, self._steps))
+
+    def page(self, run: str) -> int:
+        return sum(1 for _ in self._built.get_state_history(_config(run, self._steps), limit=PAGE))
 
     def _graph(self, steps: int, marks: Marks) -> Any:
         def work(state: Log) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatepost import Condition, Plan, Step, ref
-from gatepost.state.board import Board
+from gatepost.state.board import Board, pending, shown
 from gatepost.state.reference import Unresolvable
 from gatepost.state.status import STEP_SETTLED, STEP_TRANSITIONS, StepStatus
 from gatepost.state.step import StepRecord
@@ -58,6 +58,11 @@ def agree(board: Board, now: Plan, statuses: Mapping[str, StepStatus]) -> None:
     ready, settled = naive(now.steps, statuses)
     assert [one.id for one in board.ready()] == ready
     assert board.settled is settled
+    board.shown().clear()  # whoever was shown it may do with it what they like
+    recorded = {step: shown(one) for step, one in board.records.items()}
+    assert board.shown() == {**pending(now), **recorded}
+    assert list(board.shown())[: len(now.steps)] == [one.id for one in now.steps]
+    assert board.shown_plan() == now.plain()
 
 
 def onward(status: StepStatus) -> list[StepStatus]:

@@ -51,6 +51,10 @@ BROKEN = [
 ]
 
 
+def test_steps_may_be_written_in_any_order() -> None:
+    assert plan_of(steps(step("c", "b"), step("b", "a"), step("a"))).by_id["c"].needs == ("b",)
+
+
 @pytest.mark.parametrize(("data", "said"), BROKEN)
 def test_plan_that_could_not_run_is_refused_with_the_reason(data: object, said: str) -> None:
     with pytest.raises(InvalidPlan, match=said) as refused:
