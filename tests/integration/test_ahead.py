@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import psycopg
 import pytest
+import time_machine
 from langchain_core.callbacks import BaseCallbackHandler
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
@@ -26,6 +28,7 @@ from gatepost.testing import Database
 ALL = Policy('@id("all") permit (principal, action, resource);')
 FROM_THE_FIRST = ref("first", "")
 """What can only be judged after the first step, in the gate; with anything else the executor goes straight on."""
+NIGHT = timedelta(hours=8)
 RUN: Any = {"configurable": {"thread_id": "run"}}
 LOCK = "SELECT FROM gatepost.run WHERE run_id = 'run' FOR UPDATE"
 TAKEN_OVER = "UPDATE gatepost.run SET epoch = epoch + 1 WHERE run_id = 'run'"
@@ -157,6 +160,31 @@ def test_the_gate_judges_while_the_superstep_before_it_is_committed_and_a_replay
     assert all(row["next_now"] <= row["at"] for row in rows), "what a superstep is told is never early"
     steps = "SELECT record ->> 'now' AS now FROM gatepost.step WHERE step_id = 'second' AND status = 'running'"
     assert lone_owner.rows(steps)[0]["now"] in {row["next_now"].isoformat() for row in rows}
+    report = replay(record(work.graph, "run"), work.graph)
+    assert report.identical, report.divergence
+
+
+@pytest.mark.parametrize("when", ["in a step", "in a commit"])
+def test_no_superstep_is_told_an_old_time_when_the_machine_has_slept(
+    gatepost_graph: Any, gatepost_database: Database, lone_owner: Any, when: str
+) -> None:
+    work = Work(gatepost_graph, gatepost_database.url, held_from="first")
+    with time_machine.travel(datetime.now(UTC), tick=True) as machine:
+
+        def sleep() -> None:
+            machine.shift(NIGHT)
+            gatepost_database.clock.shift(NIGHT)
+
+        if when == "in a step":
+            work.meanwhile = sleep
+        with work.held_up() as (holder, run):
+            if when == "in a commit":
+                sleep()
+            holder.rollback()
+            assert run.result(60)["status"] == "succeeded"
+    told = lone_owner.rows("SELECT at, next_now FROM gatepost.transition WHERE next_now IS NOT NULL")
+    assert told
+    assert all(row["at"] - row["next_now"] < NIGHT / 2 for row in told)
     report = replay(record(work.graph, "run"), work.graph)
     assert report.identical, report.divergence
 
