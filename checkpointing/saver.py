@@ -12,6 +12,7 @@ Unlike LangGraph's, it has no lock around the pool, and it never builds unknown 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -39,7 +40,7 @@ from gatepost.checkpointing.places import PlaceSaver, stay_behind
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.serde import Serde
-from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail
+from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail, wall_ahead
 from gatepost.state import crash
 from gatepost.state.errors import DatabaseUnavailable, LostRun, NotHeld
 from gatepost.state.status import RunStatus
@@ -121,8 +122,8 @@ class GatepostSaver(PlaceSaver):
         await session.durable()
         async with session.flush_lock:
             session.check()
-            # With others at work, there is something to do meanwhile; after a sleep, only the commit knows the time.
-            ahead = session.ahead and self._commits.alone() and not session.slept()
+            # With others at work, there is something to do meanwhile; where the time is not known, the commit tells it.
+            ahead = session.ahead and self._commits.alone() and session.timely()
             now = session.time() if ahead else None
             superstep = self._superstep(session, config, checkpoint, metadata, new_versions, next_now=now)
             tasks = session.hand_over(superstep.rows.get("intent", ()), now=now)
@@ -136,13 +137,14 @@ class GatepostSaver(PlaceSaver):
     async def _put(self, session: RunSession, superstep: Superstep, tasks: Sequence[str]) -> None:
         node = superstep.transition["nodes"][0]
         crash.here(f"commit.before.{node}")
+        asked, ahead = time.monotonic(), wall_ahead()
         try:
             committed = await self._commits.commit(session, superstep)
         except BaseException:
             session.seq -= 1
             raise
         crash.here(f"commit.after.{node}")
-        session.tell(committed.at)
+        session.tell(committed.at, asked=asked, ahead=ahead)
         if superstep.transition["next_now"] is None:
             session.now = committed.at
         session.committed(tasks)

@@ -33,8 +33,8 @@ CALLERS = frozenset({"executor", "compensator"})
 """The nodes that call tools. What they learned must not wait for a slow sibling, nor die with the engine."""
 
 
-SLEPT_SECONDS = 1.0
-"""By how much two clocks may go apart before it is no longer taken for drift."""
+LATE_SECONDS = 5.0
+"""By how much what a superstep takes for database time may be late."""
 
 
 class Staged(NamedTuple):
@@ -167,25 +167,35 @@ class RunSession:
     """By step judged beforehand: fingerprint and arguments, until its turn comes. This owner's; nothing rests on it."""
     _rows: dict[str, list[Staged]] = field(default_factory=dict)
     _nodes: dict[str, str] = field(default_factory=dict)
-    _clock: tuple[datetime, float, float] = field(init=False)
-    """Database time as it was last told, and this process's monotonic clock and this machine's clock then."""
+    _told: tuple[datetime, float, float, float] = field(init=False)
+    """Database time as it was last told; this process's monotonic clock then, and when that was asked for; and by how
+    much this machine's clock was ahead of it."""
 
     def __post_init__(self) -> None:
-        self.tell(self.now)
+        self.tell(self.now, asked=self.renewed)
 
-    def tell(self, now: datetime) -> None:
-        """The database has just said what time it is."""
-        self._clock = (now, time.monotonic(), time.time())
+    def tell(self, now: datetime, *, asked: float, ahead: float | None = None) -> None:
+        """The database has just said what time it is.
+
+        Args:
+            now: what it said.
+            asked: when it was asked, by this process's monotonic clock.
+            ahead: `wall_ahead()` then.
+        """
+        self._told = (now, time.monotonic(), asked, wall_ahead() if ahead is None else ahead)
 
     def time(self) -> datetime:
         """Database time, as it was last told and gone on since; late by the way of that answer, and never early."""
-        then, at, _ = self._clock
+        then, at, *_ = self._told
         return then + timedelta(seconds=time.monotonic() - at)
 
-    def slept(self) -> bool:
-        """Whether this machine seems to have slept since then: no monotonic clock counts that, and `time()` is late."""
-        _, at, wall = self._clock
-        return abs((time.time() - wall) - (time.monotonic() - at)) > SLEPT_SECONDS
+    def timely(self) -> bool:
+        """Whether that is not late by much: the answer came soon, and this machine has not slept since it was asked.
+
+        No monotonic clock counts a sleep.
+        """
+        _, at, asked, ahead = self._told
+        return at - asked < LATE_SECONDS and abs(wall_ahead() - ahead) < LATE_SECONDS
 
     def check(self) -> None:
         """Stop here when the lease is known to be lost.
@@ -375,3 +385,8 @@ class RunSession:
     def _stage(self, task: str, part: str, **row: Any) -> None:
         self.check()
         self._rows.setdefault(task, []).append(Staged(part, row))
+
+
+def wall_ahead() -> float:
+    """By how much this machine's clock is ahead of the monotonic one, in seconds."""
+    return time.time() - time.monotonic()

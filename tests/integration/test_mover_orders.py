@@ -121,8 +121,9 @@ def test_a_run_that_moves_obeys_at_its_next_superstep_and_cuts_nothing_off(
     @tool(effect="read")
     def ordered() -> str:
         owner.rows("SELECT gatepost.give_order(%s, %s, 'olga', 'stop')", shop.run(), order)
-        beat = owner.run(shop.run())["lease_expires_at"]
-        owner.wait_for("SELECT FROM gatepost.run WHERE run_id = %s AND lease_expires_at > %s", shop.run(), beat)
+        for _ in range(2):  # whoever beats again has heard what the beat before brought back
+            beat = owner.run(shop.run())["lease_expires_at"]
+            owner.wait_for("SELECT FROM gatepost.run WHERE run_id = %s AND lease_expires_at > %s", shop.run(), beat)
         return "done all the same"
 
     @tool(effect="read")
