@@ -14,7 +14,7 @@ from psycopg.types.json import Json
 
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
-from gatepost.checkpointing.session import RunRow
+from gatepost.checkpointing.run_row import RunRow
 from gatepost.state.errors import RunExists
 from gatepost.state.plan import Plan
 from gatepost.state.step import StepRecord

@@ -24,7 +24,8 @@ from gatepost.checkpointing.heart import Heart
 from gatepost.checkpointing.history import History
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
-from gatepost.checkpointing.session import RunRow, RunSession
+from gatepost.checkpointing.run_row import RunRow
+from gatepost.checkpointing.session import RunSession
 from gatepost.state import crash
 from gatepost.state.errors import CallerMistake, RunExists, RunOnHold, RunOwned, UnknownRun
 from gatepost.state.ids import RunId

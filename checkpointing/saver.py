@@ -12,7 +12,6 @@ Unlike LangGraph's, it has no lock around the pool, and it never builds unknown 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -35,12 +34,14 @@ from psycopg.types.json import Json
 
 from gatepost.checkpointing import foretold
 from gatepost.checkpointing.bridge import Bridge
+from gatepost.checkpointing.clock import Asked
 from gatepost.checkpointing.commits import Blob, Commits, Superstep
 from gatepost.checkpointing.places import PlaceSaver, stay_behind
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.serde import Serde
-from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession, Trail, wall_ahead
+from gatepost.checkpointing.session import SESSION_KEY, Finished, RunSession
+from gatepost.checkpointing.trail import Trail
 from gatepost.state import crash
 from gatepost.state.errors import DatabaseUnavailable, LostRun, NotHeld
 from gatepost.state.status import RunStatus
@@ -123,8 +124,8 @@ class GatepostSaver(PlaceSaver):
         async with session.flush_lock:
             session.check()
             # With others at work, there is something to do meanwhile; where the time is not known, the commit tells it.
-            ahead = session.ahead and self._commits.alone() and session.timely()
-            now = session.time() if ahead else None
+            ahead = session.ahead and self._commits.alone() and session.clock.timely()
+            now = session.clock.time() if ahead else None
             superstep = self._superstep(session, config, checkpoint, metadata, new_versions, next_now=now)
             tasks = session.hand_over(superstep.rows.get("intent", ()), now=now)
             session.flush_by, session.committing = None, asyncio.create_task(self._put(session, superstep, tasks))
@@ -137,14 +138,14 @@ class GatepostSaver(PlaceSaver):
     async def _put(self, session: RunSession, superstep: Superstep, tasks: Sequence[str]) -> None:
         node = superstep.transition["nodes"][0]
         crash.here(f"commit.before.{node}")
-        asked, ahead = time.monotonic(), wall_ahead()
+        asked = Asked.now()
         try:
             committed = await self._commits.commit(session, superstep)
         except BaseException:
             session.seq -= 1
             raise
         crash.here(f"commit.after.{node}")
-        session.tell(committed.at, asked=asked, ahead=ahead)
+        session.clock.tell(committed.at, asked)
         if superstep.transition["next_now"] is None:
             session.now = committed.at
         session.committed(tasks)

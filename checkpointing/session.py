@@ -7,21 +7,22 @@ not at all, always under the owner's epoch. Nodes stage; only the saver commits.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
+from gatepost.checkpointing.clock import Asked, Clock
+from gatepost.checkpointing.run_row import RunRow
+from gatepost.checkpointing.trail import Trail
 from gatepost.state.approval import ApprovalRequest
 from gatepost.state.artifact import Artifact
 from gatepost.state.board import Board
-from gatepost.state.checkpoints import CheckpointPolicy, keeps
 from gatepost.state.errors import LostRun
 from gatepost.state.plan import Plan
-from gatepost.state.status import RUN_TRANSITIONS, STEP_SETTLED, EffectState, RunStatus, advance
+from gatepost.state.status import RUN_TRANSITIONS, EffectState, RunStatus, advance
 from gatepost.state.step import Failure, StepRecord
 from gatepost.state.watch import Act
 
@@ -31,10 +32,6 @@ SESSION_KEY = "__gatepost_session"
 
 CALLERS = frozenset({"executor", "compensator"})
 """The nodes that call tools. What they learned must not wait for a slow sibling, nor die with the engine."""
-
-
-LATE_SECONDS = 5.0
-"""By how much what a superstep takes for database time may be late."""
 
 
 class Staged(NamedTuple):
@@ -59,60 +56,6 @@ class Finished(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """A run as its row said when the lease was taken."""
-
-    run_id: str
-    tenant: str
-    root_run_id: str
-    requested_by: str
-    goal: str
-    workflow: str
-    input: dict[str, Any]
-    status: RunStatus
-    seq: int
-    plan_version: int
-    parent_run_id: str | None = None
-    """Of a fork: the run that it was forked from."""
-    fork_effects: str | None = None
-    """Of a fork: `reuse`, `dry-run` or `fire`."""
-    created_at: datetime | None = None
-    traceparent: str | None = None
-    """The trace that it belongs to (W3C), where it was started by somebody who traces."""
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> RunRow:
-        """Pick the fields out of a row of gatepost.run."""
-        fields: dict[str, Any] = {name: row.get(name) for name in cls.__slots__}
-        return cls(**{**fields, "status": RunStatus(row["status"])})
-
-
-@dataclass
-class Trail:
-    """Which checkpoints are kept, and what the next one has to make up for."""
-
-    policy: CheckpointPolicy = "after_each_step"
-    newest: str | None = None
-    """The newest checkpoint that was kept."""
-    unsaved: set[str] = field(default_factory=set)
-    """Channels that changed since then: their values are in no row of LangGraph's."""
-    items: int = 0
-    """Steps that came to their end since then."""
-    since: datetime | None = None
-
-    def keeps(self, parts: Mapping[str, Sequence[Mapping[str, Any]]], *, boundary: bool, now: datetime) -> bool:
-        """Whether the policy keeps a checkpoint of a transition with these rows."""
-        self.since = self.since or now
-        self.items += sum(row["status"] in STEP_SETTLED for row in parts.get("step", ()))
-        return keeps(self.policy, boundary=boundary, items=self.items, elapsed=now - self.since)
-
-    def kept(self, checkpoint_id: str, now: datetime) -> None:
-        """A checkpoint was kept."""
-        self.newest, self.items, self.since = checkpoint_id, 0, now
-        self.unsaved.clear()
-
-
 @dataclass
 class RunSession:
     """One owner's hold on one run, for one entry into the engine."""
@@ -124,8 +67,8 @@ class RunSession:
     """The principal in whose name the run is moved."""
     board: Board
     now: datetime
-    """Database time of the last commit: what tasks of the current superstep see as now. Read off `time()` instead where
-    they did not wait for that commit; its row says so (`next_now`), and a replay tells them the same."""
+    """Database time of the last commit: what tasks of the current superstep see as now. Read off the `clock` instead
+    where they did not wait for that commit; its row says so (`next_now`), and a replay tells them the same."""
     seq: int
     """The last transition: committed, or being committed."""
     status: RunStatus
@@ -157,6 +100,8 @@ class RunSession:
     """The commit of the last superstep: under way, or failed. Nothing is read, told or called before its end."""
     finished: dict[str, Finished] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
+    clock: Clock = field(init=False)
+    """What this owner takes for database time between two answers."""
     announced: set[str] = field(default_factory=set)
     """Keys of the effects that were announced under this epoch."""
     announcing: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -167,35 +112,9 @@ class RunSession:
     """By step judged beforehand: fingerprint and arguments, until its turn comes. This owner's; nothing rests on it."""
     _rows: dict[str, list[Staged]] = field(default_factory=dict)
     _nodes: dict[str, str] = field(default_factory=dict)
-    _told: tuple[datetime, float, float, float] = field(init=False)
-    """Database time as it was last told; this process's monotonic clock then, and when that was asked for; and by how
-    much this machine's clock was ahead of it."""
 
     def __post_init__(self) -> None:
-        self.tell(self.now, asked=self.renewed)
-
-    def tell(self, now: datetime, *, asked: float, ahead: float | None = None) -> None:
-        """The database has just said what time it is.
-
-        Args:
-            now: what it said.
-            asked: when it was asked, by this process's monotonic clock.
-            ahead: `wall_ahead()` then.
-        """
-        self._told = (now, time.monotonic(), asked, wall_ahead() if ahead is None else ahead)
-
-    def time(self) -> datetime:
-        """Database time, as it was last told and gone on since; late by the way of that answer, and never early."""
-        then, at, *_ = self._told
-        return then + timedelta(seconds=time.monotonic() - at)
-
-    def timely(self) -> bool:
-        """Whether that is not late by much: the answer came soon, and this machine has not slept since it was asked.
-
-        No monotonic clock counts a sleep.
-        """
-        _, at, asked, ahead = self._told
-        return at - asked < LATE_SECONDS and abs(wall_ahead() - ahead) < LATE_SECONDS
+        self.clock = Clock(self.now, Asked.now(self.renewed))
 
     def check(self) -> None:
         """Stop here when the lease is known to be lost.
@@ -385,8 +304,3 @@ class RunSession:
     def _stage(self, task: str, part: str, **row: Any) -> None:
         self.check()
         self._rows.setdefault(task, []).append(Staged(part, row))
-
-
-def wall_ahead() -> float:
-    """By how much this machine's clock is ahead of the monotonic one, in seconds."""
-    return time.time() - time.monotonic()

@@ -18,7 +18,7 @@ from langgraph.runtime import RunControl
 
 from gatepost.checkpointing.answers import Recorded, request_in
 from gatepost.checkpointing.links import Link
-from gatepost.checkpointing.session import RunRow
+from gatepost.checkpointing.run_row import RunRow
 from gatepost.graph import door
 from gatepost.graph.clerk import GraphClerk
 from gatepost.graph.context import RunContext, who_acts

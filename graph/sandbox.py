@@ -25,8 +25,9 @@ from langgraph.types import Command
 from pydantic_core import to_jsonable_python
 
 from gatepost.checkpointing.recordings import channels_of
+from gatepost.checkpointing.run_row import RunRow
 from gatepost.checkpointing.saver import next_nodes, session_of
-from gatepost.checkpointing.session import SESSION_KEY, RunRow, RunSession
+from gatepost.checkpointing.session import SESSION_KEY, RunSession
 from gatepost.graph.booked import ended_as
 from gatepost.graph.build import NO_LIMIT, wired
 from gatepost.graph.door import GATES

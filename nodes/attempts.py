@@ -62,7 +62,7 @@ class Attempts:
         self._entry: Entry | None = None
         self._made = attempts
         self._number = attempts + 1
-        self._begun = visit.session.time()
+        self._begun = visit.session.clock.time()
         self._clock = Clock(self._begun)
         self._reconciler = Reconciler(visit, tool, args, context=context, clock=self._clock)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import JsonValue
+from pydantic_core import from_json, to_json
 
 RUN_INPUT = "input"
 """The reserved step id under which references find the run's own input."""
@@ -51,7 +52,7 @@ def references(value: JsonValue) -> Iterator[str]:
 
 
 def resolve(value: JsonValue, lookup: Callable[[str], JsonValue]) -> JsonValue:
-    """Replace every reference in `value` by what it points at.
+    """Replace every reference in `value` by a copy of what it points at: a tool may change what it is given in place.
 
     Args:
         value: arguments as planned.
@@ -62,7 +63,8 @@ def resolve(value: JsonValue, lookup: Callable[[str], JsonValue]) -> JsonValue:
     """
     if isinstance(value, dict):
         if set(value) == {"$ref"} and isinstance(value["$ref"], str):
-            return point(value["$ref"], lookup)
+            copied: JsonValue = from_json(to_json(point(value["$ref"], lookup)))
+            return copied
         return {key: resolve(member, lookup) for key, member in value.items()}
     if isinstance(value, list):
         return [resolve(member, lookup) for member in value]

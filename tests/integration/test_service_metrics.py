@@ -19,7 +19,7 @@ from tests.integration.yard import Yard
 
 from gatepost import Checkpointer
 from gatepost.checkpointing.gauges import gauges
-from gatepost.checkpointing.session import RunRow
+from gatepost.checkpointing.run_row import RunRow
 from gatepost.service.metrics import OTHER, Metrics
 from gatepost.state.errors import DatabaseUnavailable
 from gatepost.state.status import ApprovalStatus, EffectState, RunStatus

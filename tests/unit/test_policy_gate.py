@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gatepost import Condition, FixedPlan, Plan, Policy, Step, Workflow, ref, tool
-from gatepost.checkpointing.session import RunRow, RunSession
+from gatepost.checkpointing.run_row import RunRow
+from gatepost.checkpointing.session import RunSession
 from gatepost.graph.routing import route
 from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.policy_gate import policy_gate

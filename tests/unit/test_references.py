@@ -113,3 +113,10 @@ def test_every_key_can_be_named_when_it_is_escaped(output: dict[str, int]) -> No
     for key, value in output.items():
         pointer = "/" + key.replace("~", "~0").replace("/", "~1")
         assert resolve(ref("s", pointer), outputs.__getitem__) == value
+
+
+def test_what_is_done_to_a_resolved_value_does_not_reach_the_output_that_it_came_from() -> None:
+    outputs: dict[str, Any] = {"a": {"deep": [{"x": 1.0}]}}
+    resolved: Any = resolve({"taken": ref("a", "/deep")}, outputs.__getitem__)
+    resolved["taken"][0].pop("x")
+    assert outputs == {"a": {"deep": [{"x": 1.0}]}}
