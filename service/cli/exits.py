@@ -139,8 +139,7 @@ def _flowing(text: str) -> str:
 
 
 def _as_typed(message: str, given: Mapping[str, object]) -> str:
-    context, tenant = given.get("context"), given.get("tenant", LOCAL)
-    options = context.obj if isinstance(context, typer.Context) else None
+    options, tenant = getattr(given.get("context"), "obj", None), given.get("tenant") or LOCAL
     before = options.before if isinstance(options, Options) else ()
     return retyped(message, before, other(str(tenant)))
 

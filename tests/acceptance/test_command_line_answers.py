@@ -69,6 +69,7 @@ def test_ids_may_be_abbreviated_while_they_are_clear(shell: Shell) -> None:
     unclear = shell.run("run", "show", "sho")
     assert (unclear.code, unclear.out) == (2, "")
     assert "'sho' could be shop, shop-2" in unclear.err
+    assert f"there is no run 'x'. `{TYPED} run list` shows" in shell.run("run", "show", "x").err
     assert shell.run("run", "show", "shop").lines[0].startswith("shop  blocked")
     assert shell.run("history", "shop-", "--limit", "1").code == 0
     vague = shell.run("approval", "approve", "apr_")
