@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.processes import wait_until
-from tests.acceptance.shell import SECONDS, Shell
+from tests.acceptance.shell import SECONDS, TYPED, Shell
 
 from gatepost.service.cli.exits import Exit
 from gatepost.testing import Databases
@@ -116,7 +116,7 @@ def test_a_live_run_is_forked_in_the_middle_of_its_call(sold: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("--at", "999"), Exit.USAGE, "is no transition and no checkpoint of run r1. `gatepost history r1`"),
+        (("--at", "999"), Exit.USAGE, f"is no transition and no checkpoint of run r1. `{TYPED} history r1`"),
         (("--at", "4", "--set", 'steps.book.args.controls=["a"'), Exit.USAGE, "controls takes a JSON list"),
         (("--at", "4", "--id", "r1"), Exit.CONFLICT, "the id 'r1' belongs to another run"),
     ],
