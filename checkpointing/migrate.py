@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import errors
 from psycopg.rows import DictRow
 
 from gatepost.checkpointing.address import Address, connect
@@ -47,15 +47,6 @@ READ_OUR_STATE = """
 # somebody holds is not waited for without end: everybody else would queue up behind the waiting migration.
 STEADY = ("SET search_path TO public", "SET statement_timeout TO 0", "SET lock_timeout TO '30s'")
 TRY_LOCK = "SELECT pg_catalog.pg_try_advisory_lock(%s) AS held"
-FIND_BROKEN_INDEXES = """
-    SELECT index.relname AS name
-    FROM pg_catalog.pg_index
-    JOIN pg_catalog.pg_class AS index ON index.oid = indexrelid
-    JOIN pg_catalog.pg_class AS indexed ON indexed.oid = indrelid
-    WHERE NOT indisvalid AND indexed.relnamespace = 'public'::regnamespace
-      AND indexed.relname IN ('checkpoints', 'checkpoint_blobs', 'checkpoint_writes')
-"""
-DROP_INDEX = sql.SQL("DROP INDEX public.{}")
 RECORD = "INSERT INTO gatepost.migration (number, name, sha256) VALUES (%s, %s, %s)"
 
 
@@ -151,9 +142,6 @@ def migrations() -> tuple[Migration, ...]:
 def prepare_ground(connection: psycopg.Connection[DictRow], address: Address) -> None:
     """Make what our files stand on: LangGraph's tables and the application role. Both are idempotent."""
     with _failure_named("LangGraph's setup()", address):
-        for row in connection.execute(FIND_BROKEN_INDEXES).fetchall():
-            # setup() was killed while building it, and takes a broken index for a finished one.
-            connection.execute(DROP_INDEX.format(sql.Identifier(row["name"])))
         from langgraph.checkpoint.postgres import PostgresSaver  # noqa: PLC0415  as in langgraph_version
 
         PostgresSaver(connection).setup()

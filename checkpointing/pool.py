@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import select
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -53,8 +54,23 @@ class _Ending:
         return await self._queue.get()
 
 
+class _LastUsedFirst(deque[Connection]):
+    """Connections at rest. Whoever needs one takes the one that was used last.
+
+    Behind it is the server process with everything at hand: its plans, its memory, its caches. The library's
+    queue goes round instead, and each statement of a process that needs one connection at a time would meet
+    another cold one (a tenth of the time of a step, a fifth of the server's).
+    """
+
+    popleft = deque.pop
+
+
 class Pool(AsyncConnectionPool[Connection]):
-    """The library's pool, with workers that can be cancelled."""
+    """The library's pool, with the last used connection first and workers that can be cancelled."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._pool = _LastUsedFirst()
 
     @classmethod
     async def worker(cls, q: Any) -> None:

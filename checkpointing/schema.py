@@ -35,6 +35,8 @@ TOKEN = re.compile(r"^\\(?:un)?restrict .*\n", re.MULTILINE)
 NOISE = re.compile(r"^(?:SET default_\w+ = .*;|-- PostgreSQL database dump complete|--)\n", re.MULTILINE)
 COLUMNS = re.compile(r"^CREATE TABLE (?P<table>\S+) \(\n(?P<columns>.*?)\n\)(?P<rest>.*)", re.DOTALL | re.MULTILINE)
 
+INDEX = re.compile(r"(?P<name>\w+); Type: INDEX; Schema: (?P<schema>\w+)")
+
 CREATE_DATABASE = sql.SQL("CREATE DATABASE {}")
 DROP_DATABASE = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
 # The dump qualifies every name, and its order does not follow what functions mention.
@@ -131,13 +133,19 @@ def _blocks(dumped: str) -> Blocks:
 
 def _added(theirs: Blocks, ours: Blocks) -> list[str]:
     """Return the statements that lead from LangGraph's database to ours."""
-    if gone := theirs.keys() - ours.keys():
-        raise ValueError(f"a migration removed what LangGraph made: {sorted(gone)}")
-    return [
+    changed = [
         _extended(title, theirs[title], block) if title in theirs else block
         for title, block in ours.items()
         if theirs.get(title) != block
     ]
+    return [*(_dropped(title) for title in sorted(theirs.keys() - ours.keys())), *changed]
+
+
+def _dropped(title: str) -> str:
+    """Write what is gone of LangGraph's: an index may be, for it holds nothing."""
+    if (index := INDEX.fullmatch(title)) is None:
+        raise ValueError(f"a migration removed what LangGraph made: {title}")
+    return f"DROP INDEX {index['schema']}.{index['name']};"
 
 
 def _extended(title: str, before: str, after: str) -> str:

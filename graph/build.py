@@ -37,7 +37,7 @@ from gatepost.nodes.workflow import FixedPlan, Workflow
 from gatepost.state.board import Board
 from gatepost.state.channels import STATE_SCHEMA, RunInput, RunState, check_version
 from gatepost.state.errors import DoorClosed, InvalidPlan, InvalidValue, NotHeld
-from gatepost.state.plan import plan_of
+from gatepost.state.plan import Plan, plan_of
 from gatepost.state.upgrades import upgraded
 
 GRAPH_VERSION = "1"
@@ -91,8 +91,8 @@ def build_graph(
         breakers=checkpointer.breakers,
         entries=checkpointer.entries,
         forks=checkpointer.forks,
+        fixed=_fitting(catalog),
     )
-    _fitting(equipment.catalog)
     compiled = wired(equipment).compile(checkpointer=checkpointer, interrupt_before=list(GATES), name="gatepost")
     straighten(compiled)
     graph = GatepostGraph.adopt(compiled, equipment=equipment, saver=checkpointer, version=GRAPH_VERSION)
@@ -136,13 +136,14 @@ def _a_policy(policy: object) -> None:
         )
 
 
-def _fitting(catalog: Catalog) -> None:
-    """What a fixed plan names is known before any run: it is checked now, as the planner will check it."""
+def _fitting(catalog: Catalog) -> dict[str, Plan]:
+    """What a fixed plan names is known before any run: it is looked at now, as the planner does with other plans."""
+    fixed = {}
     for name, workflow in catalog.workflows.items():
         if not isinstance(workflow.strategy, FixedPlan):
             continue
         try:
-            plan = plan_of(workflow.strategy.steps)
+            plan = plan_of(workflow.strategy.steps).model_copy(update={"version": 1, "origin": FixedPlan.origin})
             plan, unmet = completed(plan, workflow, catalog.tools(name), Board(None))
             wrong = [*misfits(plan, catalog.tools(name), Board(None)), *unmet]
         except InvalidValue as error:
@@ -152,6 +153,8 @@ def _fitting(catalog: Catalog) -> None:
                 f"the fixed plan of workflow {name!r} does not fit its tools: {'; '.join(wrong[:20])}. "
                 "Correct the plan, or what the tool takes."
             )
+        fixed[name] = plan
+    return fixed
 
 
 def wired(equipment: Equipment) -> StateGraph[RunState, RunContext, RunInput, RunState]:

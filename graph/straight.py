@@ -10,34 +10,53 @@ with it.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
-from langgraph._internal._runnable import RunnableSeq
+from langgraph._internal._runnable import RunnableCallable, RunnableSeq
 from langgraph.pregel import Pregel
+
+Call = Callable[[Any, RunnableConfig], Coroutine[Any, Any, Any]]
 
 
 class Straight(RunnableSeq):
     """A node and what writes its update, one after another."""
 
+    def __init__(self, *steps: Any, **options: Any) -> None:
+        super().__init__(*steps, **options)
+        self._calls = [_call(step) for step in self.steps]
+
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
         """As LangGraph's; nobody is told of it where nobody listens."""
         callbacks = (config or {}).get("callbacks")
-        if config is None or not isinstance(callbacks, BaseCallbackManager) or callbacks.handlers:
+        if config is None or kwargs or not isinstance(callbacks, BaseCallbackManager) or callbacks.handlers:
             return await super().ainvoke(input, config, **kwargs)
         config = config.copy()
         config.pop("run_name", None)  # it is the node's, and not of what the node calls
         config.pop("run_id", None)
         context = copy_context()
         context.run(var_child_runnable_config.set, config)
-        found = await _Inside(context, self.steps[0].ainvoke(input, config, **kwargs))
-        for step in self.steps[1:]:
-            found = await step.ainvoke(found, config)
+        node, *writers = self._calls
+        found = await _Inside(context, node(input, config))
+        for write in writers:
+            found = await write(found, config)
         return found
+
+
+def _call(step: Any) -> Call:
+    """What a step does: its function itself, where that takes what the step is given, and the config.
+
+    LangGraph would look whether such a function returned another runnable. None of these nodes does.
+    """
+    plain = isinstance(step, RunnableCallable) and not (step.trace or step.explode_args or step.kwargs)
+    if not plain or step.afunc is None or step.func_accepts.keys() != {"config"}:
+        return step.ainvoke  # type: ignore[no-any-return]
+    function = step.afunc
+    return lambda given, config: function(given, config=config)
 
 
 class _Inside:

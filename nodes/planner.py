@@ -58,8 +58,10 @@ async def _plan(state: RunState, visit: Visit) -> dict[str, Any]:
         answer = await next_plan(visit.workflow.strategy, situation(state, visit))
         if answer is None:
             return {"planning": None, "signals": [{"kind": "exhausted"}]}
-        plan = plan_of(answer).model_copy(update={"version": version, "origin": origin_of(visit.workflow.strategy)})
-        plan = fitted(plan, visit.workflow, visit.tools, visit.board)
+        plan = visit.equipment.fixed.get(visit.workflow.name) if version == 1 else None
+        if plan is None:
+            plan = plan_of(answer).model_copy(update={"version": version, "origin": origin_of(visit.workflow.strategy)})
+            plan = fitted(plan, visit.workflow, visit.tools, visit.board)
     except GatepostError as error:
         return _give_up(visit, str(error))
     except Exception as error:  # noqa: BLE001 (a strategy may raise anything; it becomes state)

@@ -6,6 +6,7 @@ results are checked both ways. How a tool is declared is in `nodes.decorator`.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -267,7 +268,8 @@ class Tool(Generic[P, R]):
         model = self._validated(args)
         given = {name: getattr(model, name) for name in type(model).model_fields}
         before = (context,) if takes_context else ()
-        with anyio.move_on_after(limit.total_seconds()) as scope:
+        # As anyio.move_on_after, which finds out anew, twice a call, that this is asyncio.
+        with anyio.CancelScope(deadline=asyncio.get_running_loop().time() + limit.total_seconds()) as scope:
             if inspect.iscoroutinefunction(function):
                 return await function(*before, **given)
             return await anyio.to_thread.run_sync(lambda: function(*before, **given), abandon_on_cancel=True)

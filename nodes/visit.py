@@ -29,7 +29,7 @@ from gatepost.state.approval import digest_of_action
 from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of
 from gatepost.state.failure import FailureKind, Reaction
-from gatepost.state.plan import Step
+from gatepost.state.plan import Plan, Step
 from gatepost.state.watch import Watcher
 
 
@@ -60,6 +60,8 @@ class Equipment:
     """In a replay: what answers in place of the world. Nothing is called then."""
     facts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """By workflow and tenant: what `nodes.circumstances` has worked out."""
+    fixed: Mapping[str, Plan] = field(default_factory=dict)
+    """By workflow: the plan that each of its runs begins with, where that is the same for all and was looked at."""
     watchers: list[Watcher] = field(default_factory=list)
     """Who is told what happens: metrics, traces. A replay has none."""
 

@@ -1,6 +1,12 @@
 -- The whole schema that the migrations make, beside LangGraph's tables and role.sql.
 -- Written by: python -m gatepost.checkpointing.schema. Do not edit; write a migration.
 
+DROP INDEX public.checkpoint_blobs_thread_id_idx;
+
+DROP INDEX public.checkpoint_writes_thread_id_idx;
+
+DROP INDEX public.checkpoints_thread_id_idx;
+
 CREATE SCHEMA gatepost;
 
 CREATE TYPE gatepost.approval_status AS ENUM (

@@ -28,6 +28,8 @@ from gatepost import (
     build_graph,
     tool,
 )
+from gatepost.checkpointing.address import resolve
+from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.saver import GatepostSaver
 from gatepost.state.errors import DatabaseUnavailable
 
@@ -254,3 +256,20 @@ def test_a_loop_that_ends_while_its_pool_grows_does_end(gatepost_database: Any) 
         [sys.executable, "-c", ENDS, gatepost_database.url], capture_output=True, text=True, timeout=60, check=True
     )
     assert child.stdout == "ended\n"
+
+
+def test_one_statement_after_another_meets_one_server_process(gatepost_database: Any) -> None:
+    """The pool has grown, and most of its connections rest: the last used one is taken, and it alone stays warm."""
+
+    async def main() -> set[int]:
+        pools = Pools(resolve(gatepost_database.url))
+        async with pools.connection(), pools.connection(), pools.connection():
+            pass
+        met = set()
+        for _ in range(6):
+            async with pools.connection() as connection:
+                met.add(connection.info.backend_pid)
+        await pools.close()
+        return met
+
+    assert len(asyncio.run(main())) == 1
