@@ -87,9 +87,22 @@ def row_of(session: RunSession, intent: Intent) -> dict[str, Any]:
 
 def foretold_entry(told: Foretold) -> Entry:
     """An intent that a superstep committed, as the ledger has it until it is called."""
-    times = dict.fromkeys(("intended_at", "attempted_at", "now"), told.at)
-    known = {"state": "intended", "attempts": 1, "result": None, "failure": None, "cleared": False, "not_before": None}
-    return entry_of({**told.row, **known, **times, "fresh": True})
+    return Entry(
+        key=told.row["key"],
+        state=EffectState.INTENDED,
+        fingerprint=told.row["fingerprint"],
+        attempts=1,
+        arguments=told.row["arguments"],
+        result=None,
+        failure=None,
+        intended_at=told.at,
+        attempted_at=told.at,
+        now=told.at,
+        epoch=told.row["epoch"],
+        cleared=False,
+        not_before=None,
+        fresh=True,
+    )
 
 
 def entry_of(row: Mapping[str, Any]) -> Entry:

@@ -143,7 +143,7 @@ class Attempts:
 
     async def _attempt(self) -> tuple[Failure | None, bool, Outcome]:
         self._made = self._number
-        context = replace(self._context, attempt=self._number)
+        context = self._context if self._number == 1 else replace(self._context, attempt=self._number)
         left = None if self._ends_at is None else max(_NO_TIME, self._ends_at - self._clock.now())
         undo = "undo." if context.undoes else ""
         crash.here(f"{undo}call.before")

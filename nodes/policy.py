@@ -110,7 +110,7 @@ class Policy:
             f"policy{number}": policy.get("annotations", {}).get("id") or f"policy{number}"
             for number, policy in enumerate(self.plain)
         }
-        self._said: dict[str, Judgement] = {}
+        self._said: dict[bytes, Judgement] = {}
 
     @classmethod
     def default(cls) -> Policy:
@@ -143,8 +143,7 @@ class Policy:
         """
         question = question if self.timed or question.now is None else replace(question, now=None)
         try:
-            # As JSON and not canonically: to Cedar, 1.0 and 1 are two values.
-            asked = json.dumps([getattr(question, name) for name in Question.__slots__], sort_keys=True, default=str)
+            asked = question.key()
         except (TypeError, ValueError, RecursionError) as error:
             return combined([("", self, _unasked(error))], question, self.version)
         if (known := self._said.get(asked)) is None:

@@ -48,9 +48,11 @@ async def carry_out(
     await visit.session.durable()
     if visit.equipment.stand_in is not None:
         return await visit.equipment.stand_in.carried_out(visit, tool, intent)
+    if not (watchers := visit.equipment.watchers):
+        return await _carry_out(visit, tool, args, context=context, intent=intent, attempts=attempts)
     facts = {"step": intent.step, "key": intent.key, "effect": tool.effect, "approval": intent.approval}
     act = Act("step", visit.session.run, intent.step, facts, parent=visit.session.act)
-    with watched(visit.equipment.watchers, act):
+    with watched(watchers, act):
         outcome = await _carry_out(visit, tool, args, context=context, intent=intent, attempts=attempts)
         act.outcome = act.outcome or ("parked" if outcome.wake_at is not None else outcome.state.value)
         act.error = outcome.failure.kind if outcome.failure else ""
