@@ -7,7 +7,7 @@ plain, and a run whose status or reason changes, goes the way of several (`run.c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
@@ -25,7 +25,7 @@ INTENT = (
     *("fingerprint", "approval_id"),
 )
 NO_INTENT: dict[str, Any] = {**dict.fromkeys((*INTENT, "intended_key", "intended_step", "arguments")), "generation": 0}
-NO_BLOB = [""]
+NO_BLOB = [b""]
 """A list is never empty: it would have no type, and the statement would be prepared once more for it."""
 
 
@@ -47,16 +47,18 @@ def parameters(superstep: Superstep) -> dict[str, Any] | None:
         "epoch": superstep.epoch,
         "seq": superstep.seq,
         **transition,
+        "nodes": _array(transition["nodes"]),
+        "next": _array(transition["next"]),
         "steps": _json(rows["step"]) if rows.get("step") else None,
         **(_effect(*rows["effect"]) if rows.get("effect") else NO_EFFECT),
         **(_intent(*rows["intent"]) if rows.get("intent") else NO_INTENT),
         "parent": place["parent"],
         "checkpoint": _json(place["checkpoint"]),
         "metadata": _json(place["metadata"]),
-        "channels": [blob.channel for blob in blobs] or NO_BLOB,
-        "versions": [blob.version for blob in blobs] or NO_BLOB,
-        "types": [blob.kind for blob in blobs] or NO_BLOB,
-        "blobs": [blob.value for blob in blobs] or [b""],
+        "channels": _array([blob.channel for blob in blobs] or [""]),
+        "versions": _array([blob.version for blob in blobs] or [""]),
+        "types": _array([blob.kind for blob in blobs] or [""]),
+        "blobs": [blob.value for blob in blobs] or NO_BLOB,
     }
 
 
@@ -77,3 +79,8 @@ def _intent(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     return to_json(value).decode()
+
+
+def _array(names: Sequence[str]) -> str:
+    """An array as Postgres reads it. psycopg looks at each member of a list: these six took it half of a statement."""
+    return "{" + ",".join('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names) + "}"

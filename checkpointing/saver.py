@@ -128,7 +128,7 @@ class GatepostSaver(PlaceSaver):
             now = session.clock.time() if ahead else None
             superstep = self._superstep(session, config, checkpoint, metadata, new_versions, next_now=now)
             tasks = session.hand_over(superstep.rows.get("intent", ()), now=now)
-            session.flush_by, session.committing = None, asyncio.create_task(self._put(session, superstep, tasks))
+            session.commits(asyncio.create_task(self._put(session, superstep, tasks)))
         for _ in range(TURNS if ahead else 0):
             await asyncio.sleep(0)
         if not ahead or session.failed:
@@ -152,7 +152,7 @@ class GatepostSaver(PlaceSaver):
         foretold.note(session, superstep, committed)
         if superstep.passed is None:
             session.trail.kept(superstep.place["checkpoint_id"], session.now)
-        session.committing = None
+        session.is_committed()
 
     async def _is_no_run(self, config: RunnableConfig) -> None:
         place = config["configurable"]

@@ -98,6 +98,8 @@ class RunSession:
     """Whether the engine may get the next superstep ready while this one is committed: nobody is told of either."""
     committing: asyncio.Task[None] | None = None
     """The commit of the last superstep: under way, or failed. Nothing is read, told or called before its end."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when that is over. Whoever waits for this goes on a turn of the event loop earlier than by the task."""
     finished: dict[str, Finished] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
     clock: Clock = field(init=False)
@@ -125,14 +127,31 @@ class RunSession:
         if self.lost:
             raise LostRun(f"run {self.run.run_id} is no longer ours: {self.lost}. Nothing was written; this one stops.")
 
+    def commits(self, task: asyncio.Task[None]) -> None:
+        """The superstep that was handed over is being committed."""
+        self.ended.clear()
+        self.flush_by, self.committing = None, task
+        task.add_done_callback(self._failed)
+
+    def is_committed(self) -> None:
+        """It is; the task that did it has nothing more to do."""
+        self.committing = None
+        self.ended.set()
+
+    def _failed(self, task: asyncio.Task[None]) -> None:
+        if self.committing is task:
+            self.ended.set()
+
     async def durable(self) -> None:
         """Wait until the last superstep is committed.
 
         Raises:
             LostRun, DatabaseUnavailable: it is not, and the run goes no further here.
         """
-        if self.committing is not None:
-            await asyncio.shield(self.committing)
+        if (commit := self.committing) is not None:
+            if not commit.done():
+                await self.ended.wait()
+            await asyncio.shield(commit)
 
     async def answered(self) -> bool:
         """Wait until it is known whether the last superstep is committed. Whoever asks has heard why it is not."""
