@@ -10,6 +10,7 @@ from typing import Any
 
 import ormsgpack
 from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_POS_ARGS, JsonPlusSerializer
+from langgraph.checkpoint.serde.types import TASKS
 from langgraph.types import Send
 
 
@@ -21,9 +22,14 @@ class Serde(JsonPlusSerializer):
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """As LangGraph's."""
-        if type(obj) is list and obj and all(type(one) is Send and one.timeout is None for one in obj):
-            return super().dumps_typed([self._sent(one) for one in obj])
-        return super().dumps_typed(obj)
+        if type(obj) is dict and TASKS in obj:  # all channels of a place
+            obj = {**obj, TASKS: self._shorter(obj[TASKS])}
+        return super().dumps_typed(self._shorter(obj))
+
+    def _shorter(self, value: Any) -> Any:
+        if type(value) is list and all(type(one) is Send and one.timeout is None for one in value):
+            return [self._sent(one) for one in value]
+        return value
 
     def _sent(self, send: Send) -> ormsgpack.Ext:
         _, written = super().dumps_typed((Send.__module__, Send.__name__, (send.node, send.arg)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.serde.types import TASKS
 from langgraph.types import Send, TimeoutPolicy
 
 from gatepost.checkpointing.serde import Serde
@@ -25,6 +26,8 @@ ENTRY = {"step": "s1", "status": "running", "seed": 2**48, "none": None, "at": d
         pytest.param([Send("executor", ENTRY), {"no": "task"}], id="a task among others"),
         pytest.param([], id="no task"),
         pytest.param({"a": [1, "é", None]}, id="no list"),
+        pytest.param({TASKS: [Send("executor", ENTRY)], "frontier": {"s1": ENTRY}}, id="all channels"),
+        pytest.param({TASKS: None, "frontier": {}}, id="all channels, and no tasks"),
     ],
 )
 def test_the_bytes_are_langgraphs(value: Any) -> None:
