@@ -25,9 +25,14 @@ _FOUND_OUT = {"edit": "it [h]appened", "reject": "it did [n]ot happen"}
 _FOUND_OUT_KEYS = {"h": "edit", "n": "reject"}
 
 
-def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
-    """What is asked: tool, arguments, reasons and evidence, one line each."""
+def show_request(say: Callable[[str], None], asked: ApprovalRequest, fork_effects: str | None) -> None:
+    """What is asked: tool, arguments, reasons and evidence, one line each; and that a yes calls nothing, in a fork."""
     say(f"\n{terminal.one_line(asked.describe())}")
+    if fork_effects not in (None, "fire") and asked.kind != "doubt":
+        say(
+            f"  a yes calls nothing: this run is a fork (effects: {fork_effects}). "
+            "The step gets a recorded result, or fails where there is none"
+        )
     if asked.effect_key:
         say(f"  key {asked.effect_key}")
     for name, value in asked.args.items():

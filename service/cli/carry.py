@@ -131,10 +131,10 @@ async def _announce_wait(desk: Desk, run_id: str, tenant: str) -> None:
 def _answered(desk: Desk, where: Whereabouts, manner: Manner) -> bool:
     """Whether a person at this terminal has answered the oldest question."""
     if manner.ask and terminal.interactive():
-        show_request(terminal.note, where.approvals[0])
+        show_request(terminal.note, where.approvals[0], where.fork_effects)
         return answer_here(desk, where.approvals[0], manner.name)
     for asked in where.approvals:
-        show_request(terminal.note, asked)
+        show_request(terminal.note, asked, where.fork_effects)
         show_commands(desk, asked, manner.name)
     return False
 

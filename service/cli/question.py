@@ -45,7 +45,7 @@ def list_approvals(
                 _stands(row),
                 row["opened_at"],
                 row["decide_by"] if row["status"] == "open" else None,
-                "; ".join(row["request"].get("reasons", [])),
+                _why(row),
             )
             for row in rows
         ],
@@ -69,11 +69,7 @@ def show(context: typer.Context, approval: ApprovalId, *, tenant: Tenant = LOCAL
         terminal.as_json({**row, "told": told})
         return
     asked = request_in(row)
-    show_request(terminal.say, asked)
-    if row["fork_effects"] not in (None, "fire"):
-        terminal.say(
-            f"  this run is a fork (effects: {row['fork_effects']}): a yes calls nothing, a recorded result is used"
-        )
+    show_request(terminal.say, asked, row["fork_effects"])
     if row["status"] == ApprovalStatus.OPEN:
         if row["run_status"] == RunStatus.HELD:
             terminal.say("  an operator holds this run: an answer is recorded now, and carried out after its release")
@@ -123,6 +119,12 @@ def _stands(row: Mapping[str, Any]) -> str:
     if row["type"] is not None:
         return f"{row['type']} by {row['principal']}"
     return str(row["status"]) if not row["yes"] else f"{row['status']}, {row['yes']} said yes"
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    effects, reasons = row["fork_effects"], row["request"].get("reasons", [])
+    quiet = effects not in (None, "fire")
+    return "; ".join([f"a yes calls nothing (a fork, effects: {effects})", *reasons] if quiet else reasons)
 
 
 def _show_form(asked: ApprovalRequest) -> None:

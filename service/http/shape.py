@@ -117,6 +117,7 @@ class Approval(Shown):
     args_schema: dict[str, JsonValue]
     goal: str
     requested_by: str
+    fork_effects: str | None = Field(description="Of a fork; `reuse` and `dry-run`: a yes calls nothing.")
     opened_at: str
     decide_by: str | None
     act_by: str | None
@@ -207,6 +208,7 @@ def approval_plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "asked_of": asked.asked,
         "needed": asked.terms.needed(asked.level),
         "goal": row["goal"],
+        "fork_effects": row["fork_effects"],
         "opened_at": utc(row["opened_at"]),
         "decide_by": utc(row["decide_by"]) if row["decide_by"] else None,
         "act_by": utc(row["act_by"]) if row.get("act_by") else None,
