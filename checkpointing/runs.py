@@ -27,7 +27,7 @@ from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.run_row import RunRow
 from gatepost.checkpointing.session import RunSession
 from gatepost.state import crash
-from gatepost.state.errors import CallerMistake, RunExists, RunOnHold, RunOwned, UnknownRun
+from gatepost.state.errors import CallerMistake, NotFound, RunExists, RunOnHold, RunOwned, UnknownRun
 from gatepost.state.ids import RunId
 from gatepost.state.status import RUN_FINAL, RunStatus
 from gatepost.state.values import printable
@@ -280,11 +280,12 @@ def ended(row: Mapping[str, Any]) -> bool:
     return RunStatus(row["status"]) in RUN_FINAL
 
 
-def one_of(found: list[str], *, prefix: str, what: str, unknown: type[CallerMistake]) -> str:
+def one_of(found: list[str], *, prefix: str, what: str, unknown: type[NotFound]) -> str:
     """The one id meant by an abbreviation.
 
     Raises:
-        CallerMistake: (`unknown`) none, or several.
+        NotFound: (`unknown`) none.
+        CallerMistake: several.
     """
     if len(found) == 1 or prefix in found:
         return prefix if prefix in found else found[0]

@@ -18,7 +18,7 @@ from gatepost.nodes.instructions import SKIPPABLE
 from gatepost.nodes.outlook import Outlook, prospects
 from gatepost.nodes.visit import Equipment
 from gatepost.state.board import Board
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, NotFound
 from gatepost.state.recovery import STANDS, UNFINISHED, Instruction, Mode, refusal
 from gatepost.state.status import RUN_PARKED, RunStatus, StepStatus
 
@@ -34,8 +34,8 @@ _OPEN = UNFINISHED | {RunStatus.FAILED}
 class Hands:
     """What an operator does to the runs of one tenant.
 
-    Every method raises `UnknownRun` where the tenant has no such run, and `CallerMistake` where the run or the step
-    does not stand so that it could be done; it says what to do instead.
+    Every method raises `NotFound` where the tenant has no such run or the run no such step, and `CallerMistake` where
+    they do not stand so that it could be done; it says what to do instead.
     """
 
     saver: Checkpointer
@@ -105,7 +105,7 @@ class Hands:
             raise CallerMistake(f"run {run_id} has ended ({status}); none of its steps is done any more.")
         known = {planned.id for planned in board.plan.steps} if board.plan else set()
         if step not in known | board.records.keys():
-            raise CallerMistake(f"run {run_id} has no step {step!r}; it has {', '.join(sorted(known)) or 'none yet'}.")
+            raise NotFound(f"run {run_id} has no step {step!r}; it has {', '.join(sorted(known)) or 'none yet'}.")
         undone = {StepStatus.COMPENSATED, StepStatus.COMPENSATING}
         if board.status(step) is not StepStatus.COMPENSATION_FAILED and any(
             record.status in undone for record in board.records.values()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gatepost.graph.context import LOCAL_TENANT
 from gatepost.nodes.policy_explain import Explanation, explain
 from gatepost.service.policy_cases import question
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, NotFound
 from gatepost.state.reference import Unresolvable
 from gatepost.state.step import StepRecord
 
@@ -46,7 +46,8 @@ async def explained_step(desk: Desk, run_id: str, step_id: str) -> ExplainedStep
     """Ask anew what was asked about a step, with its arguments and the time of its transition.
 
     Raises:
-        CallerMistake: no such run or step, or its arguments are not known yet.
+        NotFound: no such run or step.
+        CallerMistake: its arguments are not known yet.
     """
     saver = desk.books
     row = await saver.runs.get(await saver.runs.find(run_id, LOCAL_TENANT), LOCAL_TENANT)
@@ -56,7 +57,7 @@ async def explained_step(desk: Desk, run_id: str, step_id: str) -> ExplainedStep
     board = await saver.history.board(row["run_id"], plan_version=version, run_input=row["input"])
     steps = {} if board.plan is None else board.plan.by_id
     if step_id not in steps:
-        raise CallerMistake(f"run {row['run_id']} has no step {step_id!r}; it has {', '.join(steps) or 'no plan yet'}.")
+        raise NotFound(f"run {row['run_id']} has no step {step_id!r}; it has {', '.join(steps) or 'no plan yet'}.")
     assert board.plan is not None
     step, record = steps[step_id], board.record(step_id)
     equipment = desk.graph.equipment

@@ -51,6 +51,7 @@ KINDS: tuple[tuple[type[BaseException], Kind], ...] = (
     (errors.UnknownApproval, Kind(404, "unknown-approval", "There is no such approval", _APPROVALS)),
     (errors.UnknownEffect, Kind(404, "unknown-effect", "There is no such effect", _RUNS)),
     (errors.UnknownKey, Kind(404, "unknown-key", "There is no such key", "`gatepost key list` shows the keys.")),
+    (errors.NotFound, Kind(404, "not-found", "There is no such thing", "GET the run: `steps` names its steps.")),
     (
         errors.AlreadyDecided,
         Kind(409, "already-decided", "Another answer stands", "`recorded` says who answered what; nothing is left."),

@@ -13,6 +13,7 @@ from tests.acceptance.shell import Said, Shell
 from typer.testing import CliRunner
 
 from gatepost.service.cli.app import app
+from gatepost.service.cli.exits import Exit
 from gatepost.testing import Database
 
 
@@ -121,6 +122,9 @@ def test_people_are_listed_and_what_ended_stays_on_record(gatepost_database: Dat
     assert desk.say("delegation", "end", given[:7], "--as", "ada").out == f"{given} is over\n"
     again = desk.say("delegation", "end", given, "--as", "ada")
     assert (again.code, "is over already" in again.err) == (2, True)
+    for unknown in (("delegation", "end", "del_0"), ("notice", "retry", "ntc_0"), ("policy", "show", "0")):
+        assert (said := desk.say(*unknown)).code == Exit.NOT_FOUND
+        assert f"gatepost {unknown[0]} list` shows those" in " ".join(said.err.split())
     assert desk.say("delegation", "list").out == ""
     (over,) = _json(desk, "delegation", "list", "--all")
     assert (over["ended_by"], over["in_force"], over["passes_on"]) == ("ada", False, True)
