@@ -48,6 +48,18 @@ def test_script_that_is_too_long_is_told_why_the_run_ended(shop: Shop, build: Ca
         finish(graph, {"goal": "sell"}, shop.config(), answers=[approve()])
 
 
+@pytest.fixture
+def checkpointer() -> str:
+    return "what a user has under a name as common as this"
+
+
+def test_names_of_a_user_are_left_alone(checkpointer: str, gatepost_graph: Callable[..., GatepostGraph]) -> None:
+    look = tool(effect="read")(fake_charge)
+    plan = Plan(steps=(Step(id="look", tool="fake_charge", args={"customer": "ada", "cents": 1}),))
+    graph = gatepost_graph([Workflow(name="w", goals=("w",), strategy=FixedPlan(plan), tools=(look,))])
+    assert graph.saver is not checkpointer
+
+
 LOOK: dict[str, Any] = {"name": "ada"}
 
 
