@@ -14,7 +14,7 @@ from gatepost.service.cli.exits import guarded
 if TYPE_CHECKING:
     from gatepost.nodes.policy_explain import Explanation
 
-Tool = Annotated[str | None, typer.Argument(metavar="[TOOL]", help="The tool.", show_default=False)]
+Tool = Annotated[str | None, typer.Argument(metavar="TOOL", help="The tool.", show_default=False)]
 FlowName = Annotated[str, typer.Option("--workflow", metavar="NAME", help="Where several workflows have such a tool.")]
 
 
@@ -23,7 +23,7 @@ def explain(
     context: typer.Context,
     tool: Tool = None,
     args: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Its arguments.", show_default=False)
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Its arguments.", show_default=False)
     ] = None,
     *,
     run_id: Annotated[str | None, typer.Option("--run", metavar="ID", help="Ask about a step of a run.")] = None,

@@ -93,7 +93,7 @@ def show(context: typer.Context, approval: ApprovalId, *, tenant: Tenant = LOCAL
 def comment(
     context: typer.Context,
     approval: ApprovalId,
-    text: Annotated[str, typer.Argument(help="What is to be said.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is to be said.")],
     *,
     tenant: Tenant = LOCAL,
     name: As = None,

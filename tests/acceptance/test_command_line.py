@@ -281,6 +281,7 @@ def test_every_command_helps_with_an_example_and_the_exit_codes(monkeypatch: pyt
         said = CliRunner().invoke(app, [*path, "--help"], prog_name="gatepost")
         assert said.exit_code == 0, path
         assert "Exit codes:" in said.output, path
+        assert not re.search(r"\[\[|\]\]|\.\.\.[^ ]*\.\.\.", said.output.split("Usage:")[1].partition("\n")[0]), path
         assert ("Example:" if path else "Start one:") in said.output, path
     monkeypatch.setenv("COLUMNS", "300")
     wide = CliRunner().invoke(app, ["replay", "--help"])
