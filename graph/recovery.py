@@ -79,8 +79,8 @@ class Hands:
         status, planned = await self._step(run_id, step)
         if status is StepStatus.IN_DOUBT:
             raise CallerMistake(
-                f"step {step} is in doubt: it may have happened, so it is not tried again. Find out, and say so: "
-                f"gatepost effect list, then gatepost effect resolve."
+                f"step {step} is in doubt: it may have happened, so it is not tried again. Find out, and say so. "
+                "`gatepost effect list --unknown` has its key, `gatepost effect resolve KEY` takes what you found."
             )
         if status not in _TO_RETRY:
             raise CallerMistake(f"step {step} is {status}; only a step that failed, or its undo, is tried again.")
@@ -148,6 +148,6 @@ async def recover_given_up(saver: Checkpointer, equipment: Equipment) -> list[st
 
 def _allowed(row: Mapping[str, Any], mode: Mode) -> RunStatus:
     status = RunStatus(row["status"])
-    if why := refusal(mode, status):
+    if why := refusal(mode, status, row["run_id"]):
         raise CallerMistake(f"run {row['run_id']} is {status}, so it cannot be recovered with --mode {mode}: {why}.")
     return status

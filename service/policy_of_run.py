@@ -38,7 +38,7 @@ class ExplainedStep:
             lines.append(f"asked in {said['approval']}: {'; '.join(said['reasons'])}")
         old, new = said["policy_version"], self.asked_under
         if old and old != new:
-            lines.append(f"judged under version {old} (gatepost policy show {old}); what follows is version {new}")
+            lines.append(f"judged under version {old} (`gatepost policy show {old}`); what follows is version {new}")
         return lines
 
 

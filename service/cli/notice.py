@@ -115,7 +115,9 @@ def check(
 
     options: Options = context.obj
     if options.notices is None:
-        raise CallerMistake(f"name the file of routes: gatepost --notices FILE notice check. It says, say:\n{EXAMPLE}")
+        raise CallerMistake(
+            f"name the file of routes: `gatepost --notices FILE notice check`. It says, say:\n{EXAMPLE}"
+        )
     routes = read_routes(options.notices, os.environ)
     post = Post(routes)
     terminal.table(

@@ -102,7 +102,7 @@ def _explain_run(context: typer.Context, run_id: str, step: str, *, as_json: boo
         terminal.as_json({**found.explanation.plain(), "recorded": found.recorded})
         return
     for line in found.lines:
-        terminal.say(terminal.one_line(line))
+        terminal.say(terminal.one_line(desk.retyped(line)))
     _show(found.explanation)
 
 

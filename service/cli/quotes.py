@@ -7,6 +7,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from gatepost.service.cli.typed import options_before, typed
+
 
 class SentenceGroup(TyperGroup):
     """A group that takes a goal: words that are no command may be the rest of it."""
@@ -20,7 +22,7 @@ class SentenceGroup(TyperGroup):
             if goal := ctx.params.get("goal"):
                 _add(error, f'A goal of several words needs quotes: --goal "{" ".join([goal, *words])}"')
             elif len(words) > 1:
-                _add(error, f'To start a run, name its goal, in quotes: gatepost run --goal "{" ".join(words)}"')
+                _add(error, f"To start a run, name its goal, in quotes: {_start(ctx, ' '.join(words))}")
             raise
 
 
@@ -35,6 +37,10 @@ class SentenceCommand(TyperCommand):
             if "extra argument" in str(getattr(error, "message", "")):
                 _add(error, 'A text of several words needs quotes: "like this"')
             raise
+
+
+def _start(ctx: Any, goal: str) -> str:
+    return typed(options_before(ctx.find_root()), "run", "--goal", goal)
 
 
 def _add(error: Exception, hint: str) -> None:

@@ -78,7 +78,7 @@ def recover(
         if as_json:
             terminal.as_json(outlook.plain())
         else:
-            _show(outlook)
+            _show(desk, outlook)
         if yes or terminal.interactive():
             _need(reason)
         if not yes and not _agreed(desk, run, mode, reason, name):
@@ -139,10 +139,10 @@ def skip(
         _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts)
 
 
-def _show(outlook: Outlook) -> None:
+def _show(desk: Desk, outlook: Outlook) -> None:
     terminal.note(f"{outlook.run_id} is {outlook.status}. Recovered so, it {_BECOMES[outlook.mode]}:")
     if outlook.steps:
-        rows = [(step.what, step.step, step.why) for step in outlook.steps]
+        rows = [(step.what, step.step, desk.retyped(step.why)) for step in outlook.steps]
         terminal.table(("what", "step", "why"), rows, empty="")
     else:
         terminal.say("no step is touched")

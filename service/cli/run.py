@@ -147,13 +147,14 @@ def list_runs(
     """
     with opened(context, tenant) as desk:
         rows = desk.run(desk.books.runs.list(desk.tenant, status=status, limit=limit))
+        start_one = desk.typed("run", "--goal", "vendor onboarding review")
     if as_json:
         terminal.as_json(rows)
         return
     terminal.table(
         ("id", "status", "goal", "started", "why"),
         [(row["run_id"], row["status"], row["goal"], row["created_at"], row["reason"]) for row in rows],
-        empty='no runs yet. Start one: gatepost run --goal "vendor onboarding review"',
+        empty=f"no run is {status}" if status else f"no runs yet. Start one: {start_one}",
     )
 
 
@@ -231,7 +232,7 @@ def _asked(
 ) -> tuple[dict[str, Any], str]:
     """What a run is to be started with, and its id."""
     if goal is None:
-        raise CallerMistake('say what is to be done: gatepost run --goal "…" (`gatepost workflow list` shows goals).')
+        raise CallerMistake('say what is to be done: `gatepost run --goal "…"` (`gatepost workflow list` shows goals).')
     data = {**(read_input(given, what="--input") if given else {}), **read_pairs(pairs or [])}
     return {"goal": goal, "input": data}, run_id_of(run_id) if run_id is not None else new_run_id()
 

@@ -143,7 +143,7 @@ def test_log_of_other_ways_to_end(shell: Shell, goal: str, code: int, lines: lis
         (("run", "list", "--status", "fine"), "--status"),
         (("nonsense",), "nonsense"),
         (("run", "--goal", "vendor", "onboarding", "--as", "ada"), 'needs quotes: --goal "vendor onboarding"'),
-        (("run", "vendor", "onboarding"), 'in quotes: gatepost run --goal "vendor onboarding"'),
+        (("run", "vendor", "onboarding"), "gatepost run --goal 'vendor onboarding'"),
         (("run", "start", "--goal", "vendor", "onboarding"), "A text of several words needs quotes"),
         (("approval", "respond", "apr_1", "get", "the", "report"), "A text of several words needs quotes"),
         (("replay", "--all-unfinished", "--from", "3"), "--break are for one run"),
