@@ -45,6 +45,7 @@ def test_two_people_with_the_role_one_of_them_through_a_delegate(desk: Desk) -> 
     refused = desk.say("approval", "approve", asked, "--as", "alice")
     assert (refused.code, refused.out) == (2, "")
     assert "it takes the role finance, and alice holds none" in refused.err
+    assert "role grant alice finance` gives it" in refused.err
     for person in ("alice", "bob"):
         assert (
             desk.say("role", "grant", person, "finance", "--as", "hr").out == f"{person} now holds the role finance\n"
