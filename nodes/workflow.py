@@ -88,6 +88,8 @@ class Ending:
     approvals: tuple[Mapping[str, Any], ...]
     """Decided approvals, oldest first: request and decision as plain data."""
     policy_version: str
+    spent: int = 0
+    """What its calls cost together, in the units of their tools; docs/policy.md has the rule."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """Stored with the transition: the same when the run is replayed. A clock that is read directly is not."""
 

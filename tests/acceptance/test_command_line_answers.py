@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,9 @@ def test_artifacts_are_files_in_the_runs_own_folder(shell: Shell) -> None:
     printed = shell.run("run", "show", "r1", "--artifact", "../../escaped.json")
     assert printed.out.encode() == b'{"name": "../../escaped.json"}\n'
     assert shell.run("run", "show", "r1", "--artifact", "nothing").code == 6
+    shown = shell.run("run", "show", "r1").lines
+    assert any(line.startswith("took ") for line in shown)
+    assert any(re.search(r"\tbook\tsucceeded\t1\t[0-9.]+ m?s$", line) for line in shown), shown
     # Where they cannot be written, they are not lost.
     unsaved = shell.run("run", "resume", "r1", "--artifacts", "till.py")
     assert unsaved.code == 0
