@@ -102,7 +102,10 @@ class Hands:
         """How a step stands, and whether the plan in force has it."""
         row, board = await self._look(run_id)
         if (status := RunStatus(row["status"])) not in _OPEN:
-            raise CallerMistake(f"run {run_id} has ended ({status}); none of its steps is done any more.")
+            raise CallerMistake(
+                f"run {run_id} has ended ({status}); none of its steps is done any more. "
+                f"`gatepost fork {run_id} --at N` starts another run from its past."
+            )
         known = {planned.id for planned in board.plan.steps} if board.plan else set()
         if step not in known | board.records.keys():
             raise NotFound(f"run {run_id} has no step {step!r}; it has {', '.join(sorted(known)) or 'none yet'}.")

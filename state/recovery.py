@@ -57,7 +57,7 @@ STANDS: Mapping[Mode, frozenset[RunStatus]] = {
 }
 """In which statuses a run may be recovered so."""
 
-_ENDED = "it has ended, and nothing is left to recover. Start another run"
+_ENDED = "it has ended, and nothing is left to recover. Start another one, or fork it (`gatepost fork {run} --at N`)"
 _MOVING = "it is on its way. Hold it first (`gatepost run hold {run}`), or see who moves it (`gatepost run why {run}`)"
 _ANSWER = "a person has to answer for it. Answer its question (`gatepost approval list`)"
 _REFUSED: Mapping[RunStatus, str] = {

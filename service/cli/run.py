@@ -45,8 +45,15 @@ app = typer.Typer(
     'Example: [bold]gatepost run --goal "vendor onboarding review" --set vendor=northwind-analytics[/]',
 )
 
-Goal = Annotated[str | None, typer.Option("--goal", "-g", help="What is to be done. `gatepost workflow list` shows.")]
-Input = Annotated[str | None, typer.Option("--input", metavar="JSON|@FILE", help="The run's input.")]
+Goal = Annotated[
+    str | None, typer.Option("--goal", "-g", help="What is to be done; `gatepost workflow list` has the goals.")
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input", metavar="JSON|@FILE", help="The run's input; `gatepost workflow list` says what each takes."
+    ),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One value of the input; repeat.")]
 Id = Annotated[str | None, typer.Option("--id", help="The run's id; the same id and input again goes on with it.")]
 NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask at the terminal.")]

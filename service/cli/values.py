@@ -38,7 +38,10 @@ def read_object(text: str, *, what: str) -> dict[str, Any]:
     except OSError as error:
         raise CallerMistake(f"{what}: {text[1:]} cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
-        raise CallerMistake(f"{what} is no JSON: {error}. Quote it for the shell: '{{\"name\": 1}}'.") from None
+        cure = "Quote it for the shell: '{\"name\": 1}'."
+        if Path(text).suffix or Path(text).is_file():
+            cure = f"A file is named so: {what} @{text}"
+        raise CallerMistake(f"{what} is no JSON: {error}. {cure}") from None
     if not isinstance(found, dict):
         raise CallerMistake(f"{what} is a {type(found).__name__}; a JSON object is needed.")
     return found
@@ -63,7 +66,7 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise CallerMistake(f"{pair!r} is no name=value.")
+            raise CallerMistake(f"{pair!r:.80} is no name=value. Write for example {name or 'vendor'}=acme.")
         found[name] = _value(value)
     return found
 

@@ -171,7 +171,7 @@ def test_json_of_lists_and_reports(sold: Shell) -> None:
     ]
     assert (len(report["artifacts"]), len(report["approvals"])) == (4, 1)
     assert report["next"].startswith("r1 has ended: succeeded")
-    assert {"name", "goals", "description", "tools"} == _json(sold, "workflow", "list")[0].keys()
+    assert {"name", "goals", "description", "input_schema", "tools"} == _json(sold, "workflow", "list")[0].keys()
 
 
 def test_lists_in_a_pipe_are_a_line_for_each(sold: Shell) -> None:

@@ -215,7 +215,9 @@ def test_unknown_vendor_ends_as_failed_and_without_artifact(graph: GatepostGraph
 
 @pytest.mark.parametrize("vendor", ["", " \n", "x" * 201])
 def test_a_vendor_that_cannot_be_one_starts_no_run(graph: GatepostGraph, vendor: str) -> None:
-    with pytest.raises(InvalidValue, match="the input of workflow 'vendor_onboarding' cannot be used: vendor: "):
+    with pytest.raises(
+        InvalidValue, match=r"input of workflow 'vendor_onboarding' cannot be used: vendor: .*takes vendor"
+    ):
         graph.invoke({"goal": GOAL, "input": {"vendor": vendor}}, CONFIG)
     with pytest.raises(UnknownRun):
         graph.saver.bridge.run(graph.saver.runs.get(RUN, "local"))
