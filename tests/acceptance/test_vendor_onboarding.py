@@ -213,6 +213,12 @@ def test_unknown_vendor_ends_as_failed_and_without_artifact(graph: GatepostGraph
     assert graph.saver.bridge.run(graph.saver.history.artifacts(RUN)) == []
 
 
+def test_a_decision_that_an_operator_left_out_is_none(graph: GatepostGraph, asked: ApprovalRequest) -> None:
+    graph.skip_step(RUN, asked.step, by="olga", reason="decided on paper")
+    result = graph.invoke(None, CONFIG)
+    assert (result["status"], result["outcome"]["decision"]) == ("succeeded", None)
+
+
 @pytest.mark.parametrize("vendor", ["", " \n", "x" * 201])
 def test_a_vendor_that_cannot_be_one_starts_no_run(graph: GatepostGraph, vendor: str) -> None:
     with pytest.raises(
