@@ -280,6 +280,9 @@ def ended(row: Mapping[str, Any]) -> bool:
     return RunStatus(row["status"]) in RUN_FINAL
 
 
+_BEGINNINGS = {"run_": "run", "apr_": "approval", "eff_": "effect"}
+
+
 def one_of(found: list[str], *, prefix: str, what: str, unknown: type[NotFound]) -> str:
     """The one id meant by an abbreviation.
 
@@ -290,5 +293,7 @@ def one_of(found: list[str], *, prefix: str, what: str, unknown: type[NotFound])
     if len(found) == 1 or prefix in found:
         return prefix if prefix in found else found[0]
     if not found:
-        raise unknown(f"there is no {what} {prefix!r}. `gatepost {what} list` shows those there are.")
+        kind = _BEGINNINGS.get(prefix[:4], what)
+        shows = "list` shows those there are" if kind == what else f"show {prefix}` looks for it among the {kind}s"
+        raise unknown(f"there is no {what} {prefix!r}. `gatepost {kind} {shows}.")
     raise CallerMistake(f"{prefix!r} could be {', '.join(found)}. Give more of the id.")

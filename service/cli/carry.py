@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,9 @@ async def _announce_wait(desk: Desk, run_id: str, tenant: str) -> None:
     except UnknownRun:
         return
     if row["owner"] is not None and row["finished_at"] is None and row["lease_expires_at"] > row["now"]:
-        terminal.hint(f"run {run_id} is held by {row['owner']} until {row['lease_expires_at']:%H:%M:%S}")
+        terminal.hint(
+            f"run {run_id} is held by {row['owner']} until {row['lease_expires_at'].astimezone(UTC):%H:%M:%S} UTC"
+        )
 
 
 def _answered(desk: Desk, where: Whereabouts, manner: Manner) -> bool:

@@ -10,6 +10,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import LOCAL, ApprovalId, As, Desk, Json, Limit, Tenant, acting, named, opened
 from gatepost.service.cli.exits import guarded
+from gatepost.state.errors import CallerMistake, UnknownApproval
 from gatepost.state.status import ApprovalStatus, RunStatus
 
 if TYPE_CHECKING:
@@ -112,7 +113,26 @@ def comment(
 async def row_of(desk: Desk, prefix: str) -> dict[str, Any]:
     """The one approval whose id starts so, with its answer."""
     approvals = desk.books.approvals
-    return await approvals.get(await approvals.find(prefix, desk.tenant), desk.tenant)
+    try:
+        found = await approvals.find(prefix, desk.tenant)
+    except UnknownApproval:
+        asked = await _asked_by(desk, prefix)
+        if asked is None:
+            raise
+        asks = f"asks {', '.join(asked)}" if asked else "asks nothing now"
+        raise UnknownApproval(
+            f"{prefix} is a run, and it {asks}. `gatepost approval list` shows what waits for a person."
+        ) from None
+    return await approvals.get(found, desk.tenant)
+
+
+async def _asked_by(desk: Desk, prefix: str) -> list[str] | None:
+    """The open questions of the run whose id starts so; None: there is no such run."""
+    try:
+        run = await desk.books.runs.find(prefix, desk.tenant)
+    except CallerMistake:
+        return None
+    return [row["approval_id"] for row in await desk.books.approvals.list(desk.tenant, run_id=run)]
 
 
 def _stands(row: Mapping[str, Any]) -> str:

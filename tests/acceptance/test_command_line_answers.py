@@ -141,6 +141,8 @@ def test_artifacts_are_files_in_the_runs_own_folder(shell: Shell) -> None:
     printed = shell.run("run", "show", "r1", "--artifact", "../../escaped.json")
     assert printed.out.encode() == b'{"name": "../../escaped.json"}\n'
     assert shell.run("run", "show", "r1", "--artifact", "nothing").code == 6
+    assert "r1 is a run, and it asks nothing now" in shell.run("approval", "show", "r1").err
+    assert "approval show apr_0` looks for it among the approvals" in shell.run("run", "show", "apr_0").err
     shown = shell.run("run", "show", "r1").lines
     assert any(line.startswith("took ") for line in shown)
     assert any(re.search(r"\tbook\tsucceeded\t1\t[0-9.]+ m?s$", line) for line in shown), shown
