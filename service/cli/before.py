@@ -1,4 +1,4 @@
-"""Options on the wrong side: one that stands before every command, typed after it, is answered with where it stands."""
+"""Words in the wrong place: an option on the other side of its command, a command without its group."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ from typer.core import TyperGroup
 
 class CommandsAfterOptions(TyperGroup):
     """The group of all commands."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's, with the hint."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            said: Any = error
+            option = getattr(said, "option_name", None)
+            taking = [name for name, one in self.commands.items() if any(option in known.opts for known in one.params)]
+            if option is not None and len(taking) == 1:
+                said.message = f"{said.message}. It stands after the command: gatepost {taking[0]} {option} …"
+            raise
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's, with the hint."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            said: Any = error
+            groups = [name for name, one in self.commands.items() if args[0] in getattr(one, "commands", {})]
+            if groups:
+                said.message = f"{said.message} There is {', '.join(f'gatepost {name} {args[0]}' for name in groups)}."
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """As typer's, with the hint."""
