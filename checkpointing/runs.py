@@ -267,7 +267,7 @@ def _taken(admission: Admission, row: Mapping[str, Any] | None) -> str:
         theirs, ours = row["input"], dict(admission.input)
         names = [name for name in {**theirs, **ours} if theirs.get(name, row) != ours.get(name, row)]
         other, cure = f"its goal is the same, its input is not ({', '.join(names[:10])})", "input"
-    return f"{taken}: {other}. One run is one execution: use another thread_id, or the same {cure} to go on with it."
+    return f"{taken}: {other}. One run is one execution: use another id, or the same {cure} to go on with it."
 
 
 def said(error: BaseException) -> str:

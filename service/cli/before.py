@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from typer.core import TyperGroup
@@ -17,9 +18,10 @@ class CommandsAfterOptions(TyperGroup):
         except Exception as error:
             said: Any = error
             option = getattr(said, "option_name", None)
-            taking = [name for name, one in self.commands.items() if any(option in known.opts for known in one.params)]
-            if option is not None and len(taking) == 1:
-                said.message = f"{said.message}. It stands after the command: gatepost {taking[0]} {option} …"
+            if taking := [words for words, one in _below(self) if any(option in known.opts for known in one.params)]:
+                first = {words.partition(" ")[0] for words in taking}
+                example = f": gatepost {first.pop()} {option} …" if len(first) == 1 else ""
+                said.message = f"{said.message}. It stands after the command{example}"
             raise
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -45,3 +47,10 @@ class CommandsAfterOptions(TyperGroup):
                     f"{said.message}. It stands before the command: gatepost {option} … {ctx.invoked_subcommand}"
                 )
             raise
+
+
+def _below(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command, by its words."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        yield from _below(command, f"{before}{name} ") if hasattr(command, "commands") else ()

@@ -129,6 +129,7 @@ def test_log_of_other_ways_to_end(shell: Shell, goal: str, code: int, lines: lis
     [
         (("run",), "gatepost workflow list"),
         (("run", "--goal", "sell", "--input", "{no"), "--input is no JSON"),
+        (("run", "--goal", "sell", "--input", "@-"), "standard input is empty"),
         (("run", "--goal", "sell", "--input", "sale.json"), "A file is named so: --input @sale.json"),
         (("run", "--goal", "sell", "--input", "[1]"), "--input is a list"),
         (("run", "--goal", "sell", "--input", "@nowhere.json"), "nowhere.json cannot be read"),
@@ -144,6 +145,7 @@ def test_log_of_other_ways_to_end(shell: Shell, goal: str, code: int, lines: lis
         (("run", "list", "--status", "fine"), "--status"),
         (("nonsense",), "nonsense"),
         (("resume", "run_4f"), "There is gatepost run resume."),
+        (("--tenant", "acme", "run", "list"), "It stands after the command"),
         (("--goal", "sell"), "It stands after the command: gatepost run --goal"),
         (("run", "stop", "run_4f"), "Perhaps it is gatepost run hold ID, or gatepost run cancel ID"),
         (("run", "--goal", "vendor", "onboarding", "--as", "ada"), 'needs quotes: --goal "vendor onboarding"'),
