@@ -316,6 +316,11 @@ def test_a_misspelt_name_is_answered_with_those_there_are(
     assert (refused.status_code, refused.json()["detail"]) == (422, f"query/statuss: unknown here. Known: {known}")
 
 
+def test_a_body_that_is_not_said_to_be_json_is_answered_with_how(alice: Person) -> None:
+    said = alice.http.post("/v1/runs", content=b'{"goal": "sell"}', headers={"Content-Type": "text/plain"})
+    assert (said.status_code, "Content-Type: application/json" in said.json()["next"]) == (422, True)
+
+
 @pytest.mark.parametrize("text", ["%' OR '1'='1", "_", "%", "'; DROP TABLE gatepost.run --", "\u202e"])
 def test_a_search_is_text_and_nothing_else(alice: Person, waiting: dict[str, Any], text: str) -> None:
     assert alice.get("/v1/runs", params={"search": text})["runs"] == []
