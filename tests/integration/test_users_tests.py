@@ -27,6 +27,8 @@ def test_fake_of_a_write_is_asked_about_as_the_write_itself(shop: Shop, build: C
     assert (result["steps"]["charge"]["output"], shop.sold()) == ("fake ada 100", [])
     steps = ["look=running", "look=succeeded", "charge=blocked", "charge=running", "charge=succeeded"]
     assert_history(graph.saver, shop.run(), steps)
+    with pytest.raises(AssertionError, match="nothing is on record of the steps of a run 'mistyped'"):
+        assert_history(graph.saver, "mistyped", steps)
 
 
 def test_fake_that_would_go_past_the_gate_is_refused(shop: Shop, build: Callable[..., GatepostGraph]) -> None:
