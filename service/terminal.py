@@ -112,7 +112,8 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """A table on a terminal, tab-separated lines in a pipe."""
-    found = [["" if cell is None else one_line(_plain(cell)) for cell in row] for row in rows]
+    plain = _brief if sys.stdout.isatty() else _plain
+    found = [["" if cell is None else one_line(plain(cell)) for cell in row] for row in rows]
     if not found:
         hint(empty)
     elif not sys.stdout.isatty():
@@ -169,16 +170,26 @@ def _console(file: Any) -> Console:
     return Console(file=file, highlight=False, soft_wrap=True)
 
 
-def _grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
+    from gatepost.service.grid import GAP, record, widths
+
+    screen = out()
+    if (wide := widths(columns, rows, room=screen.width)) is None:
+        for row in rows:
+            for head, cell in record(columns, row):
+                screen.print(Text.assemble((head, "bold"), cell))
+            if row is not rows[-1]:
+                screen.print()
+        return
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for column, width in zip(columns, wide, strict=True):
+        grid.add_column(column, overflow="fold", width=width)
     for row in rows:
         grid.add_row(*map(Text, row))
-    out().print(grid, soft_wrap=False)
+    screen.print(grid, soft_wrap=False)
 
 
 def _escaped(value: object, *, kept: str) -> str:
@@ -192,6 +203,12 @@ def _harmless(mark: str, *, kept: str) -> bool:
 
 def _json_escape(mark: str) -> str:
     return json.dumps(mark)[1:-1]
+
+
+def _brief(value: object) -> Any:
+    """A time to the second: a table has many of them."""
+    text = _plain(value)
+    return f"{text[:10]} {text[11:19]}Z" if isinstance(value, datetime) else text
 
 
 def _plain(value: object) -> Any:

@@ -153,7 +153,10 @@ def _agreed(desk: Desk, run: str, mode: Mode, reason: str, name: str | None) -> 
         again = desk.typed("run", "recover", run, "--mode", mode, "--reason", reason or "say why", "--yes", name=name)
         terminal.hint(f"nothing was done. To do it: {again}")
         return False
-    return (terminal.ask("Do it? [y/N] ") or "").strip().lower() in ("y", "yes")
+    if (terminal.ask("Do it? [y/N] ") or "").strip().lower() in ("y", "yes"):
+        return True
+    terminal.hint("nothing was done")
+    return False
 
 
 def _need(reason: str) -> None:
