@@ -24,7 +24,9 @@ def fork(
     at: Annotated[str, typer.Option("--at", metavar="CHECKPOINT", help="A transition's number, or a checkpoint's id.")],
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="input.NAME, steps.STEP.args.NAME or steps.STEP.output."),
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="input.NAME, steps.STEP.args.NAME or steps.STEP.output; repeat."
+        ),
     ] = None,
     effects: Annotated[
         str,

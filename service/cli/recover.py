@@ -37,7 +37,7 @@ app = typer.Typer(
     'Example: [bold]gatepost step retry run_4f charge --reason "the bank is back"[/]',
 )
 
-Why = Annotated[str, typer.Option("--reason", "-m", help="Why; it is on record with your name.")]
+Why = Annotated[str, typer.Option("--reason", "-m", help="Why; needed, and on record with your name.")]
 StepId = Annotated[str, typer.Argument(metavar="STEP", help="The step, as `gatepost run show` names it.")]
 NoRun = Annotated[bool, typer.Option("--no-run", help="Record it and leave the run to a worker.")]
 
