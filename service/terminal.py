@@ -99,9 +99,11 @@ def ask(prompt: str) -> str | None:
     return line.strip() if line else None
 
 
-def as_json(value: object) -> None:
-    """A value as JSON on stdout."""
-    sys.stdout.write(json_text(value, indent=2) + "\n")
+def as_json(value: object, *, limit: int | None = None) -> None:
+    """A value as JSON on stdout; of a list at most so many, and a word beside it where it has more."""
+    shown = value[:limit] if isinstance(value, list) else value
+    sys.stdout.write(json_text(shown, indent=2) + "\n")
+    _left_out(value, limit)
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
@@ -110,16 +112,25 @@ def json_text(value: object, *, indent: int | None = None) -> str:
     return "".join(mark if _harmless(mark, kept="\n") else _json_escape(mark) for mark in text)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table on a terminal, tab-separated lines in a pipe."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, limit: int | None = None) -> None:
+    """A table on a terminal, tab-separated lines in a pipe.
+
+    Args:
+        columns: their heads.
+        rows: a value for each column.
+        empty: what is said where there are none.
+        limit: at most so many are shown, and a word beside them where there are more.
+    """
     plain = _brief if sys.stdout.isatty() else _plain
     found = [["" if cell is None else one_line(plain(cell)) for cell in row] for row in rows]
-    if not found:
+    shown = found[:limit]
+    if not shown:
         hint(empty)
     elif not sys.stdout.isatty():
-        sys.stdout.write("".join("\t".join(row) + "\n" for row in [list(columns), *found]))
+        sys.stdout.write("".join("\t".join(row) + "\n" for row in [list(columns), *shown]))
     else:
-        _grid(columns, found)
+        _grid(columns, shown)
+    _left_out(found, limit)
 
 
 def interactive() -> bool:
@@ -156,6 +167,13 @@ def progress() -> Iterator[Progress]:
         return
     with err().status("…") as status:
         yield Progress(status)
+
+
+def _left_out(rows: object, limit: int | None) -> None:
+    """Say that there are more; whoever asked for a list asks for one more than it shows."""
+    if limit is not None and isinstance(rows, list) and len(rows) > limit:
+        sys.stdout.flush()
+        hint(f"there are more than these {limit}; --limit says how many are shown")
 
 
 def _beside(text: str, *, style: str) -> None:

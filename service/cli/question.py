@@ -32,9 +32,9 @@ def list_approvals(
     """
     status = None if everything else "open"
     with opened(context, tenant) as desk:
-        rows = desk.run(desk.books.approvals.list(desk.tenant, status=status, limit=limit))
+        rows = desk.run(desk.books.approvals.list(desk.tenant, status=status, limit=limit + 1))
     if as_json:
-        terminal.as_json(rows)
+        terminal.as_json(rows, limit=limit)
         return
     terminal.table(
         ("approval", "run", "step", "status", "since", "until", "why"),
@@ -51,6 +51,7 @@ def list_approvals(
             for row in rows
         ],
         empty="nothing waits for a person",
+        limit=limit,
     )
 
 

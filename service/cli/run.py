@@ -153,15 +153,16 @@ def list_runs(
     Example: gatepost run list --status blocked
     """
     with opened(context, tenant) as desk:
-        rows = desk.run(desk.books.runs.list(desk.tenant, status=status, limit=limit))
+        rows = desk.run(desk.books.runs.list(desk.tenant, status=status, limit=limit + 1))
         start_one = desk.typed("run", "--goal", "vendor onboarding review")
     if as_json:
-        terminal.as_json(rows)
+        terminal.as_json(rows, limit=limit)
         return
     terminal.table(
         ("id", "status", "goal", "started", "why"),
         [(row["run_id"], row["status"], row["goal"], row["created_at"], row["reason"]) for row in rows],
         empty=f"no run is {status}" if status else f"no runs yet. Start one: {start_one}",
+        limit=limit,
     )
 
 

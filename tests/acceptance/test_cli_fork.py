@@ -76,6 +76,9 @@ def test_a_finished_sale_is_forked_without_a_booking(sold: Shell) -> None:
         assert (row["requested_by"], row["input"]) == ("carol", {})
         assert sold.rows("SELECT key FROM gatepost.effect WHERE run_id = %s", effects) == []
         assert "earlier:" not in sold.run("history", effects).err
+    for some in (("--limit", "1"), ("--limit", "1", "--json")):
+        assert "there are more than these 1" in sold.run("run", "list", *some).err
+    assert sold.run("run", "list", "--limit", "3").err == ""
     assert (sold.booked(), _kept(sold, "r1")) == (booked, before)
 
 

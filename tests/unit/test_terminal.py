@@ -167,3 +167,11 @@ def test_a_terminal_that_is_too_narrow_for_its_ids_shows_records() -> None:
     assert grid.widths(heads, [row], room=60) is None
     assert grid.record(heads, row)[0] == ("approval  ", "apr_4d0ee3bbb32a")
     assert "until     " not in dict(grid.record(heads, row))
+
+
+def test_a_list_that_is_cut_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.table(("id",), [("a",), ("b",)], empty="none", limit=1)
+    terminal.as_json(["a", "b"], limit=1)
+    said = capsys.readouterr()
+    assert said.out == 'id\na\n[\n  "a"\n]\n'
+    assert said.err.count("there are more than these 1") == 2
