@@ -122,6 +122,7 @@ def test_what_happened_is_no_question_of_yes_or_no(shell: Shell) -> None:
 def test_answer_may_be_carried_out_by_somebody_else(shell: Shell) -> None:
     shell.run("run", "--goal", "sell", "--id", "r1")
     recorded = shell.run("approval", "approve", shell.question("r1"), "--as", "alice", "--no-run")
+    assert f"a worker carries it out, or: {TYPED} run resume r1" in recorded.err
     assert (recorded.code, recorded.out) == (0, "recorded: approve by alice\n")
     assert shell.booked() == []
     assert [row["run_id"] for row in json.loads(shell.run("run", "list", "--status", "queued", "--json").out)] == ["r1"]
