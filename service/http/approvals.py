@@ -14,7 +14,7 @@ from gatepost.service.http.caller import Caller, Decider, InHouse, Reader
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.reading import approval_of, run_of
-from gatepost.service.http.sent import Page, Text, place_after, place_of
+from gatepost.service.http.sent import NoQuery, Page, Text, place_after, place_of
 from gatepost.state.approval import Decision
 from gatepost.state.errors import CallerMistake
 from gatepost.state.status import ApprovalStatus
@@ -50,7 +50,7 @@ def next_approvals(rows: list[dict[str, Any]]) -> str:
 
 
 @router.get("/approvals/{approval}", response_model=shape.ApprovalInFull)
-async def show(approval: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+async def show(approval: str, house: InHouse, caller: Reader, _: NoQuery) -> dict[str, Any]:
     """One question: the exact arguments, why a person is asked, what it takes, and what was said to it and answered."""
     row = await approval_of(house, approval, caller.tenant)
     life = await house.saver.approvals.life(approval)

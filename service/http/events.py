@@ -21,7 +21,7 @@ from gatepost.service.http.caller import Caller, InHouse, Reader, still
 from gatepost.service.http.house import House
 from gatepost.service.http.placed import Placed
 from gatepost.service.http.reading import run_of
-from gatepost.service.http.sent import Given
+from gatepost.service.http.sent import Given, NoQuery
 
 router = APIRouter(tags=["events"])
 LOOK_SECONDS = 0.5
@@ -58,7 +58,7 @@ async def of_a_run(
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def of_the_inbox(house: InHouse, caller: Reader) -> StreamingResponse:
+async def of_the_inbox(house: InHouse, caller: Reader, _: NoQuery) -> StreamingResponse:
     """How many questions of the tenant are open: now, and whenever one is opened or closed."""
     return _streamed(house, caller, _inbox_events(house, caller))
 

@@ -18,7 +18,7 @@ from gatepost.service.http.house import House
 from gatepost.service.http.placed import Placed
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.reading import in_full, run_of, why_of
-from gatepost.service.http.sent import PAGE, Given, Limit, Page, Text, place_after, place_of
+from gatepost.service.http.sent import PAGE, Given, Limit, NoQuery, Page, Text, place_after, place_of
 from gatepost.state.errors import RunExists
 from gatepost.state.status import RunStatus
 
@@ -107,7 +107,7 @@ def next_runs(rows: list[dict[str, Any]], limit: int) -> str | None:
 
 
 @router.get("/runs/{run_id}", response_model=shape.RunInFull)
-async def show(run_id: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+async def show(run_id: str, house: InHouse, caller: Reader, _: NoQuery) -> dict[str, Any]:
     """A run: where it stands, who moves it next, its steps, questions and artifacts."""
     return await in_full(house, run_id, caller.context)
 
@@ -125,7 +125,7 @@ async def history(run_id: str, house: InHouse, caller: Reader, wanted: Annotated
 
 
 @router.get("/runs/{run_id}/export", response_class=StreamingResponse)
-async def export(run_id: str, house: InHouse, caller: Reader) -> StreamingResponse:
+async def export(run_id: str, house: InHouse, caller: Reader, _: NoQuery) -> StreamingResponse:
     """Everything that happened to a run, as chained JSON lines; `gatepost export --verify` checks the file."""
     await run_of(house, run_id, caller.tenant)
     lines = export_lines(house.saver.pools, run_id, caller.tenant)
@@ -135,7 +135,7 @@ async def export(run_id: str, house: InHouse, caller: Reader) -> StreamingRespon
 
 
 @router.get("/runs/{run_id}/why", response_model=shape.Moved)
-async def who_moves_it(run_id: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+async def who_moves_it(run_id: str, house: InHouse, caller: Reader, _: NoQuery) -> dict[str, Any]:
     """Who moves a run next, in a sentence, and the command that helps."""
     await run_of(house, run_id, caller.tenant)
     moved = await why_of(house, run_id, caller.tenant)

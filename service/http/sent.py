@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -33,12 +34,19 @@ class Given(BaseModel):
     @classmethod
     def _known(cls, given: Any) -> Any:
         if unknown := set(given) - set(cls.model_fields) if isinstance(given, Mapping) else ():
-            known = ", ".join(cls.model_fields)
+            known = ", ".join(cls.model_fields) or "none"
             told = PydanticCustomError("unknown", "unknown here. Known: {known}", {"known": known})
             raise ValidationError.from_exception_data(
                 cls.__name__, [{"type": told, "loc": (name,), "input": given[name]} for name in sorted(unknown)]
             )
         return given
+
+
+class Nothing(Given):
+    """No parameters."""
+
+
+NoQuery = Annotated[Nothing, Query()]
 
 
 class Page(Given):
