@@ -89,7 +89,7 @@ REFUSALS = (
     _Refusal(
         f'role "{APPLICATION_ROLE}" does not exist',
         "the database is not prepared at",
-        "run: gatepost migrate",
+        "run `gatepost migrate`",
     ),
     _Refusal(
         f'permission denied to set role "{APPLICATION_ROLE}"',

@@ -36,7 +36,7 @@ async def export_lines(pools: Pools, run_id: str, tenant: str) -> AsyncGenerator
         await connection.execute(query("export.snapshot"))
         row = await (await connection.execute(query("export.header"), place)).fetchone()
         if row is None:
-            raise UnknownRun(f"there is no run {run_id!r}. List them: gatepost run list.")
+            raise UnknownRun(f"there is no run {run_id!r}. `gatepost run list` shows the runs there are.")
         yield chain.line(HEADER, _header(run_id, row))
         # The library says "iterator"; what it gives is a generator, and is closed before its connection is used again.
         events = cast("AsyncGenerator[dict[str, Any]]", connection.cursor().stream(query("history.events"), place))

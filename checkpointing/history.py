@@ -117,6 +117,11 @@ class History:
         """The ledger's rows of a run, oldest first."""
         return await self._rows("effect.list", run_id=run_id)
 
+    async def spent(self, run_id: str) -> int:
+        """What a run has set out to spend, in the units of its tools; `nodes.spending` has the rule."""
+        (found,) = await self._rows("history.spent", run_id=run_id)
+        return int(found["spent"])
+
     async def told(self, run_id: str, seqs: Sequence[int]) -> list[dict[str, Any]]:
         """What operators had the gate told in these transitions: kind, actor, reason, data, seq."""
         return await self._rows("history.told", run_id=run_id, seqs=list(seqs))

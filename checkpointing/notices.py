@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, NotFound
 from gatepost.state.notice import Notice, notice_in
 from gatepost.state.status import NOTICE_TRANSITIONS, NoticeState, advance
 
@@ -129,14 +129,15 @@ class Notices:
         """Send again, at once, what could not be delivered: one notice, or all of a tenant; gives their ids.
 
         Raises:
-            CallerMistake: there is no such notice, or it is none of those.
+            NotFound: there is no such notice.
+            CallerMistake: several ids start so, or it is none of those.
         """
         async with self.pools.connection() as connection:
             one = None
             if notice is not None:
                 cursor = await connection.execute(query("notice.find"), {"prefix": notice, "tenant": tenant})
                 found = [row["notice_id"] for row in await cursor.fetchall()]
-                one = one_of(found, prefix=notice, what="notice", unknown=CallerMistake)
+                one = one_of(found, prefix=notice, what="notice", unknown=NotFound)
             cursor = await connection.execute(query("notice.retry"), {"notice_id": one, "tenant": tenant})
             again = [row["notice_id"] for row in await cursor.fetchall()]
         if one is not None and not again:

@@ -123,7 +123,8 @@ class Orders:
             raise CallerMistake(f"run {run_id} has not begun, so there is nothing to {instruction}. Cancel it instead.")
         if row["after"] is None:
             raise CallerMistake(
-                f"run {run_id} is {row['before']} by now, and was told nothing. Look again: gatepost run why {run_id}"
+                f"run {run_id} is {row['before']} by now, and was told nothing. `gatepost run why {run_id}` says "
+                "who moves it."
             )
         status = RunStatus(row["after"])
         return Answer(status, owner=None if status is RunStatus.QUEUED else row["owner"])

@@ -14,7 +14,7 @@ from gatepost.checkpointing.pool import Connection, Pools
 from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.runs import one_of
 from gatepost.state.delegation import LINKS, Delegation, Electorate, ScopeKind
-from gatepost.state.errors import CallerMistake, InvalidValue
+from gatepost.state.errors import CallerMistake, InvalidValue, NotFound
 from gatepost.state.values import storable_text
 
 NAME_BYTES = 200
@@ -108,12 +108,13 @@ class People:
         """End a delegation before its time; its id. What was decided under it stands.
 
         Raises:
-            CallerMistake: there is none, or it is over already.
+            NotFound: there is none.
+            CallerMistake: several ids start so, or it is over already.
         """
         async with self._pools.connection() as connection:
             cursor = await connection.execute(query("people.find_delegation"), {"prefix": delegation, "tenant": tenant})
             found = [row["delegation_id"] for row in await cursor.fetchall()]
-            one = one_of(found, prefix=delegation, what="delegation", unknown=CallerMistake)
+            one = one_of(found, prefix=delegation, what="delegation", unknown=NotFound)
             params = {"delegation_id": one, "tenant": tenant, "actor": by}
             if not (await connection.execute(query("people.end_delegation"), params)).rowcount:
                 raise CallerMistake(f"delegation {one} is over already: `gatepost delegation list --all` shows when.")

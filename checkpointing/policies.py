@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from gatepost.checkpointing.pool import Pools
 from gatepost.checkpointing.queries import query
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, NotFound
 
 
 class PolicyVersions:
@@ -61,7 +61,8 @@ class PolicyVersions:
             version: of all sets that judged together, or of one of them; may be abbreviated.
 
         Raises:
-            CallerMistake: none, or several, begin so.
+            NotFound: none begins so.
+            CallerMistake: several do.
         """
         async with self._pools.connection() as connection:
             rows = await (await connection.execute(query("policy.show"), {"prefix": version})).fetchall()
@@ -71,7 +72,7 @@ class PolicyVersions:
             raise CallerMistake(
                 f"several policy versions begin with {version!r}: {rows[0]['version']}, … Type more of it."
             )
-        raise CallerMistake(
+        raise NotFound(
             f"no policy of version {version!r} has judged here: one is kept when a run is moved under it. "
             "`gatepost policy list` shows those that are."
         )

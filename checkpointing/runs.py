@@ -27,7 +27,7 @@ from gatepost.checkpointing.queries import query
 from gatepost.checkpointing.run_row import RunRow
 from gatepost.checkpointing.session import RunSession
 from gatepost.state import crash
-from gatepost.state.errors import CallerMistake, RunExists, RunOnHold, RunOwned, UnknownRun
+from gatepost.state.errors import CallerMistake, NotFound, RunExists, RunOnHold, RunOwned, UnknownRun
 from gatepost.state.ids import RunId
 from gatepost.state.status import RUN_FINAL, RunStatus
 from gatepost.state.values import printable
@@ -267,7 +267,7 @@ def _taken(admission: Admission, row: Mapping[str, Any] | None) -> str:
         theirs, ours = row["input"], dict(admission.input)
         names = [name for name in {**theirs, **ours} if theirs.get(name, row) != ours.get(name, row)]
         other, cure = f"its goal is the same, its input is not ({', '.join(names[:10])})", "input"
-    return f"{taken}: {other}. One run is one execution: use another thread_id, or the same {cure} to go on with it."
+    return f"{taken}: {other}. One run is one execution: use another id, or the same {cure} to go on with it."
 
 
 def said(error: BaseException) -> str:
@@ -280,14 +280,20 @@ def ended(row: Mapping[str, Any]) -> bool:
     return RunStatus(row["status"]) in RUN_FINAL
 
 
-def one_of(found: list[str], *, prefix: str, what: str, unknown: type[CallerMistake]) -> str:
+_BEGINNINGS = {"run_": "run", "apr_": "approval", "eff_": "effect"}
+
+
+def one_of(found: list[str], *, prefix: str, what: str, unknown: type[NotFound]) -> str:
     """The one id meant by an abbreviation.
 
     Raises:
-        CallerMistake: (`unknown`) none, or several.
+        NotFound: (`unknown`) none.
+        CallerMistake: several.
     """
     if len(found) == 1 or prefix in found:
         return prefix if prefix in found else found[0]
     if not found:
-        raise unknown(f"there is no {what} {prefix!r}. `gatepost {what} list` shows those there are.")
+        kind = _BEGINNINGS.get(prefix[:4], what)
+        shows = "list` shows those there are" if kind == what else f"show {prefix}` looks for it among the {kind}s"
+        raise unknown(f"there is no {what} {prefix!r}. `gatepost {kind} {shows}.")
     raise CallerMistake(f"{prefix!r} could be {', '.join(found)}. Give more of the id.")

@@ -18,7 +18,7 @@ from gatepost.nodes.instructions import SKIPPABLE
 from gatepost.nodes.outlook import Outlook, prospects
 from gatepost.nodes.visit import Equipment
 from gatepost.state.board import Board
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, NotFound
 from gatepost.state.recovery import STANDS, UNFINISHED, Instruction, Mode, refusal
 from gatepost.state.status import RUN_PARKED, RunStatus, StepStatus
 
@@ -34,8 +34,8 @@ _OPEN = UNFINISHED | {RunStatus.FAILED}
 class Hands:
     """What an operator does to the runs of one tenant.
 
-    Every method raises `UnknownRun` where the tenant has no such run, and `CallerMistake` where the run or the step
-    does not stand so that it could be done; it says what to do instead.
+    Every method raises `NotFound` where the tenant has no such run or the run no such step, and `CallerMistake` where
+    they do not stand so that it could be done; it says what to do instead.
     """
 
     saver: Checkpointer
@@ -79,8 +79,8 @@ class Hands:
         status, planned = await self._step(run_id, step)
         if status is StepStatus.IN_DOUBT:
             raise CallerMistake(
-                f"step {step} is in doubt: it may have happened, so it is not tried again. Find out, and say so: "
-                f"gatepost effect list, then gatepost effect resolve."
+                f"step {step} is in doubt: it may have happened, so it is not tried again. Find out, and say so. "
+                "`gatepost effect list --unknown` has its key, `gatepost effect resolve KEY` takes what you found."
             )
         if status not in _TO_RETRY:
             raise CallerMistake(f"step {step} is {status}; only a step that failed, or its undo, is tried again.")
@@ -102,10 +102,13 @@ class Hands:
         """How a step stands, and whether the plan in force has it."""
         row, board = await self._look(run_id)
         if (status := RunStatus(row["status"])) not in _OPEN:
-            raise CallerMistake(f"run {run_id} has ended ({status}); none of its steps is done any more.")
+            raise CallerMistake(
+                f"run {run_id} has ended ({status}); none of its steps is done any more. "
+                f"`gatepost fork {run_id} --at N` starts another run from its past."
+            )
         known = {planned.id for planned in board.plan.steps} if board.plan else set()
         if step not in known | board.records.keys():
-            raise CallerMistake(f"run {run_id} has no step {step!r}; it has {', '.join(sorted(known)) or 'none yet'}.")
+            raise NotFound(f"run {run_id} has no step {step!r}; it has {', '.join(sorted(known)) or 'none yet'}.")
         undone = {StepStatus.COMPENSATED, StepStatus.COMPENSATING}
         if board.status(step) is not StepStatus.COMPENSATION_FAILED and any(
             record.status in undone for record in board.records.values()
@@ -148,6 +151,6 @@ async def recover_given_up(saver: Checkpointer, equipment: Equipment) -> list[st
 
 def _allowed(row: Mapping[str, Any], mode: Mode) -> RunStatus:
     status = RunStatus(row["status"])
-    if why := refusal(mode, status):
+    if why := refusal(mode, status, row["run_id"]):
         raise CallerMistake(f"run {row['run_id']} is {status}, so it cannot be recovered with --mode {mode}: {why}.")
     return status

@@ -117,6 +117,8 @@ async def _recording(
         return run
     if isinstance(run, Path):
         return read_file(run)
+    if not isinstance(run, str):
+        raise InvalidValue(f"a run is named by its id, not by a {type(run).__name__}. Write replay('run_4f', graph).")
     if not isinstance(graph, GatepostGraph):
         raise InvalidValue(f"run {run!r} is in a database: pass the graph of build_graph(), not a list of workflows.")
     return await record_of(graph.saver, run, who_acts(context).tenant)

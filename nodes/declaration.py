@@ -114,7 +114,7 @@ def recovery_of(value: object, *, workflow: str) -> Mode | None:
     if not isinstance(value, str) or value not in (Mode.ROLLBACK, Mode.ABANDON):
         raise ToolMistake(
             f"workflow {workflow!r}: on_stranded={value!r:.40} would strand the run again. Write 'rollback' or "
-            "'abandon', or leave it out: an operator says then (gatepost run recover)."
+            "'abandon', or leave it out: an operator says then (`gatepost run recover`)."
         )
     return Mode(value)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gatepost.checkpointing.answers import decision_in
 from gatepost.nodes.outlook import stays
+from gatepost.nodes.spending import SPENT
 from gatepost.nodes.tool import AnyTool
 from gatepost.nodes.visit import Visit
 from gatepost.nodes.workflow import Conclusion, Ending
@@ -56,6 +57,7 @@ async def _ending(state: RunState, visit: Visit, status: RunStatus, reason: str)
         steps=dict(visit.board.records),
         approvals=decided,
         policy_version=visit.policy.version,
+        spent=state.get("counters", {}).get(SPENT, 0),
         now=session.now,
     )
 

@@ -94,7 +94,7 @@ def stays(tool: AnyTool) -> str:
 
 def _left(record: StepRecord, tool: Callable[[str], AnyTool]) -> Prospect | None:
     if record.status is StepStatus.IN_DOUBT:
-        return Prospect(record.step, "stays", "in doubt: nobody saw how it ended (gatepost effect list)")
+        return Prospect(record.step, "stays", "in doubt: nobody saw how it ended (`gatepost effect list --unknown`)")
     if record.status is StepStatus.COMPENSATION_FAILED:
         return Prospect(record.step, "stays", f"not undone: {record.reason}")
     if record.status is StepStatus.SUCCEEDED and tool(record.tool).effect != "read":

@@ -27,6 +27,7 @@ from gatepost.nodes.tool import AnyTool, ToolMistake
 from gatepost.state.artifact import Artifact
 from gatepost.state.checkpoints import CheckpointPolicy, checked
 from gatepost.state.errors import InvalidValue
+from gatepost.state.form import takes_of
 from gatepost.state.gate import Gate, gates_of
 from gatepost.state.plan import Origin, Plan, origin_word
 from gatepost.state.recovery import Mode
@@ -88,6 +89,8 @@ class Ending:
     approvals: tuple[Mapping[str, Any], ...]
     """Decided approvals, oldest first: request and decision as plain data."""
     policy_version: str
+    spent: int = 0
+    """What its calls cost together, in the units of their tools; docs/policy.md has the rule."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """Stored with the transition: the same when the run is replayed. A clock that is read directly is not."""
 
@@ -190,7 +193,8 @@ class Workflow:
             return TypeAdapter(dict[str, JsonValue]).validate_python(value)
         except ValidationError as error:
             said = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors())
-            raise InvalidValue(f"the input of workflow {self.name!r} cannot be used: {said}") from None
+            takes = "" if self.input is None else f". It takes {takes_of(self.input.model_json_schema())}."
+            raise InvalidValue(f"the input of workflow {self.name!r} cannot be used: {said}{takes}") from None
 
 
 async def next_plan(strategy: Strategy, situation: Situation) -> Plan | None:

@@ -38,6 +38,8 @@ class Whereabouts:
     """Every version of what it left, oldest first; empty while it goes on."""
     moved: bool
     """Whether anything was committed meanwhile."""
+    fork_effects: str | None
+    """Of a fork: `reuse`, `dry-run` or `fire`; None: it is no fork."""
 
 
 class Follower:
@@ -162,6 +164,7 @@ async def _whereabouts(books: Books, run_id: str, tenant: str, *, moved: bool) -
         approvals=tuple(request_in(found) for found in asked),
         artifacts=tuple(left),
         moved=moved,
+        fork_effects=row["fork_effects"],
     )
 
 

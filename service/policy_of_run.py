@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gatepost.graph.context import LOCAL_TENANT
 from gatepost.nodes.policy_explain import Explanation, explain
 from gatepost.service.policy_cases import question
-from gatepost.state.errors import CallerMistake
+from gatepost.state.errors import CallerMistake, NotFound
 from gatepost.state.reference import Unresolvable
 from gatepost.state.step import StepRecord
 
@@ -38,7 +37,7 @@ class ExplainedStep:
             lines.append(f"asked in {said['approval']}: {'; '.join(said['reasons'])}")
         old, new = said["policy_version"], self.asked_under
         if old and old != new:
-            lines.append(f"judged under version {old} (gatepost policy show {old}); what follows is version {new}")
+            lines.append(f"judged under version {old} (`gatepost policy show {old}`); what follows is version {new}")
         return lines
 
 
@@ -46,22 +45,23 @@ async def explained_step(desk: Desk, run_id: str, step_id: str) -> ExplainedStep
     """Ask anew what was asked about a step, with its arguments and the time of its transition.
 
     Raises:
-        CallerMistake: no such run or step, or its arguments are not known yet.
+        NotFound: no such run or step.
+        CallerMistake: its arguments are not known yet.
     """
     saver = desk.books
-    row = await saver.runs.get(await saver.runs.find(run_id, LOCAL_TENANT), LOCAL_TENANT)
+    row = await saver.runs.get(await saver.runs.find(run_id, desk.tenant), desk.tenant)
     desk.knows(row)
-    state = await desk.graph.aget_state({"configurable": {"thread_id": row["run_id"]}})
+    state = await desk.graph.aget_state({"configurable": {"thread_id": row["run_id"]}}, context=desk.acting(None))
     version = int(state.values.get("plan_version", 0))
     board = await saver.history.board(row["run_id"], plan_version=version, run_input=row["input"])
     steps = {} if board.plan is None else board.plan.by_id
     if step_id not in steps:
-        raise CallerMistake(f"run {row['run_id']} has no step {step_id!r}; it has {', '.join(steps) or 'no plan yet'}.")
+        raise NotFound(f"run {row['run_id']} has no step {step_id!r}; it has {', '.join(steps) or 'no plan yet'}.")
     assert board.plan is not None
     step, record = steps[step_id], board.record(step_id)
     equipment = desk.graph.equipment
     tool = equipment.catalog.tool(row["workflow"], step.tool)
-    approvals = await saver.approvals.list(LOCAL_TENANT, status=None, run_id=row["run_id"], limit=1000)
+    approvals = await saver.approvals.list(desk.tenant, status=None, run_id=row["run_id"], limit=1000)
     asked = next((one for one in approvals if one["approval_id"] == record.approval), None)
     try:
         args = asked["args"] if asked and asked.get("args") and asked["type"] == "edit" else board.arguments(step)

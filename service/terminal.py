@@ -99,9 +99,11 @@ def ask(prompt: str) -> str | None:
     return line.strip() if line else None
 
 
-def as_json(value: object) -> None:
-    """A value as JSON on stdout."""
-    sys.stdout.write(json_text(value, indent=2) + "\n")
+def as_json(value: object, *, limit: int | None = None) -> None:
+    """A value as JSON on stdout; of a list at most so many, and a word beside it where it has more."""
+    shown = value[:limit] if isinstance(value, list) else value
+    sys.stdout.write(json_text(shown, indent=2) + "\n")
+    _left_out(value, limit)
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
@@ -110,15 +112,25 @@ def json_text(value: object, *, indent: int | None = None) -> str:
     return "".join(mark if _harmless(mark, kept="\n") else _json_escape(mark) for mark in text)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table on a terminal, tab-separated lines in a pipe."""
-    found = [["" if cell is None else one_line(_plain(cell)) for cell in row] for row in rows]
-    if not found:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, limit: int | None = None) -> None:
+    """A table on a terminal, tab-separated lines in a pipe.
+
+    Args:
+        columns: their heads.
+        rows: a value for each column.
+        empty: what is said where there are none.
+        limit: at most so many are shown, and a word beside them where there are more.
+    """
+    plain = _brief if sys.stdout.isatty() else _plain
+    found = [["" if cell is None else one_line(plain(cell)) for cell in row] for row in rows]
+    shown = found[:limit]
+    if not shown:
         hint(empty)
     elif not sys.stdout.isatty():
-        sys.stdout.write("".join("\t".join(row) + "\n" for row in [list(columns), *found]))
+        sys.stdout.write("".join("\t".join(row) + "\n" for row in [list(columns), *shown]))
     else:
-        _grid(columns, found)
+        _grid(columns, shown)
+    _left_out(found, limit)
 
 
 def interactive() -> bool:
@@ -157,6 +169,13 @@ def progress() -> Iterator[Progress]:
         yield Progress(status)
 
 
+def _left_out(rows: object, limit: int | None) -> None:
+    """Say that there are more; whoever asked for a list asks for one more than it shows."""
+    if limit is not None and isinstance(rows, list) and len(rows) > limit:
+        sys.stdout.flush()
+        hint(f"there are more than these {limit}; --limit says how many are shown")
+
+
 def _beside(text: str, *, style: str) -> None:
     from rich.text import Text
 
@@ -169,16 +188,26 @@ def _console(file: Any) -> Console:
     return Console(file=file, highlight=False, soft_wrap=True)
 
 
-def _grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
+    from gatepost.service.grid import GAP, record, widths
+
+    screen = out()
+    if (wide := widths(columns, rows, room=screen.width)) is None:
+        for row in rows:
+            for head, cell in record(columns, row):
+                screen.print(Text.assemble((head, "bold"), cell))
+            if row is not rows[-1]:
+                screen.print()
+        return
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for column, width in zip(columns, wide, strict=True):
+        grid.add_column(column, overflow="fold", width=width)
     for row in rows:
         grid.add_row(*map(Text, row))
-    out().print(grid, soft_wrap=False)
+    screen.print(grid, soft_wrap=False)
 
 
 def _escaped(value: object, *, kept: str) -> str:
@@ -192,6 +221,12 @@ def _harmless(mark: str, *, kept: str) -> bool:
 
 def _json_escape(mark: str) -> str:
     return json.dumps(mark)[1:-1]
+
+
+def _brief(value: object) -> Any:
+    """A time to the second: a table has many of them."""
+    text = _plain(value)
+    return f"{text[:10]} {text[11:19]}Z" if isinstance(value, datetime) else text
 
 
 def _plain(value: object) -> Any:

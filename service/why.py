@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gatepost.state.recovery import STANDS, Mode
@@ -39,18 +39,22 @@ def why(row: Mapping[str, Any]) -> Why:
     kind = row["kind"]
     match kind:
         case "owner":
-            stands = f"{run} is moved by {row['detail']}, whose lease runs until {_clock(row['until'])}{_last(row)}"
+            stands = (
+                f"{run} is moved by {row['detail']}, whose lease runs until {_clock(row['until'], row)}{_last(row)}"
+            )
             sentence = f"{stands}{_told(row)}."
             return Why(kind, sentence, ("history", run))
         case "queue":
             return _in_queue(row)
         case "timer":
             left = _length(row["until"] - row["now"])
-            sentence = f"{run} goes on at {_clock(row['until'])}, in {left}{_because(row['detail'])}{_unheard(row)}."
+            sentence = (
+                f"{run} goes on at {_clock(row['until'], row)}, in {left}{_because(row['detail'])}{_unheard(row)}."
+            )
             return Why(kind, sentence, ("run", "show", run) if row["movers"] else ("worker",))
         case "approval":
             first = row["detail"].partition(",")[0]
-            limit = f" until {_clock(row['until'])}" if row["until"] else ""
+            limit = f" until {_clock(row['until'], row)}" if row["until"] else ""
             return Why(kind, f"{run} waits{limit} for a person to answer {row['detail']}.", ("approval", "show", first))
         case "event":
             return Why(kind, f"{run} waits for something outside{_because(row['detail'])}.", ("run", "show", run))
@@ -67,7 +71,7 @@ def why(row: Mapping[str, Any]) -> Why:
 def _in_queue(row: Mapping[str, Any]) -> Why:
     run = row["run_id"]
     if row["owner"] is not None:
-        stands = f"was left behind by {row['owner']}, whose lease ran out at {_clock(row['lease_expires_at'])}"
+        stands = f"was left behind by {row['owner']}, whose lease ran out at {_clock(row['lease_expires_at'], row)}"
     elif row["status"] == RunStatus.BLOCKED:
         stands = f"is blocked, but {row['detail']}"
     else:
@@ -106,8 +110,10 @@ def _because(reason: str | None) -> str:
     return f" ({reason})" if reason else ""
 
 
-def _clock(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}"
+def _clock(moment: datetime, row: Mapping[str, Any]) -> str:
+    """A time of today, or of another day."""
+    then, now = moment.astimezone(UTC), row["now"].astimezone(UTC)
+    return f"{then:%H:%M:%S} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _length(length: timedelta) -> str:

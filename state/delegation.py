@@ -6,6 +6,7 @@ were given. Nobody passes on what was delegated to them unless that was declared
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -108,15 +109,16 @@ def _as_delegate(by: str, giver: str, matter: Matter, electorate: Electorate) ->
     for chain in fitting:
         if not matter.asked or _roles(chain, matter, electorate):
             return _through(by, giver, chain, matter, electorate)
+    cure = "`gatepost delegation list` shows who acts for whom."
     if fitting:
         why = f"{giver} holds none of the roles that are asked ({', '.join(matter.asked)})"
+        cure = f"{_grant(giver, matter)} gives one."
     elif chains:
         why = f"delegation {chains[0][0].shown} does not cover tool {matter.tool} of workflow {matter.workflow}"
     else:
         why = _why_none(by, giver, electorate)
     raise InvalidDecision(
-        f"{by} may not answer approval {matter.approval} for {giver}: {why}. Nothing was recorded; "
-        f"`gatepost delegation list` shows who acts for whom."
+        f"{by} may not answer approval {matter.approval} for {giver}: {why}. Nothing was recorded. {cure}"
     )
 
 
@@ -173,9 +175,13 @@ def _refusal(by: str, matter: Matter, electorate: Electorate) -> str:
     if dead:
         why += f"; {_over(dead[-1])}"
     return (
-        f"{by} may not answer approval {matter.approval}: {why}. Somebody else has to; `gatepost role list` shows who "
-        "holds which. Nothing was recorded."
+        f"{by} may not answer approval {matter.approval}: {why}. Nothing was recorded: somebody who holds it has to "
+        f"answer. {_grant(by, matter)} gives it; `gatepost role list` shows who holds which."
     )
+
+
+def _grant(person: str, matter: Matter) -> str:
+    return f"`gatepost {shlex.join(('role', 'grant', person, matter.asked[0]))}`"
 
 
 def _why_none(by: str, giver: str, electorate: Electorate) -> str:

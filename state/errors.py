@@ -6,10 +6,11 @@
     │   ├── InvalidPlan            a plan that could not run to its end
     │   ├── InvalidDecision        an answer of the wrong shape, or to the wrong question
     │   ├── UnknownGoal            no workflow is known for the goal
-    │   ├── UnknownRun             no run has this id
-    │   ├── UnknownApproval        no approval has this id
-    │   ├── UnknownEffect          no effect has this key
-    │   ├── UnknownKey             no key of the service has this id
+    │   ├── NotFound               nothing has this id, or this name
+    │   │   ├── UnknownRun             no run
+    │   │   ├── UnknownApproval        no approval
+    │   │   ├── UnknownEffect          no effect
+    │   │   └── UnknownKey             no key of the service
     │   ├── UnknownVersion         a record from another time
     │   ├── RunExists              the id is taken by a run with another goal or input
     │   ├── RunOnHold              an operator stopped the run, and nobody has released it
@@ -52,19 +53,23 @@ class UnknownGoal(CallerMistake):
     """No workflow is known for the goal. The message lists the goals that are known."""
 
 
-class UnknownRun(CallerMistake):
+class NotFound(CallerMistake):
+    """Nothing has this id or name (or it belongs to somebody else, which reads the same)."""
+
+
+class UnknownRun(NotFound):
     """No run has this id (or it belongs to somebody else, which reads the same)."""
 
 
-class UnknownApproval(CallerMistake):
+class UnknownApproval(NotFound):
     """No approval has this id (or it belongs to somebody else, which reads the same)."""
 
 
-class UnknownEffect(CallerMistake):
+class UnknownEffect(NotFound):
     """No effect has this key (or it belongs to somebody else, which reads the same)."""
 
 
-class UnknownKey(CallerMistake):
+class UnknownKey(NotFound):
     """No key of the service has this id (or it belongs to somebody else, which reads the same)."""
 
 

@@ -61,6 +61,12 @@ def fields_of(schema: Mapping[str, Any]) -> dict[str, Field]:
     }
 
 
+def takes_of(schema: Mapping[str, Any]) -> str:
+    """What there is to give, in a line: `vendor (a text), amount (a whole number, optional)`."""
+    told = (f"{one.name} ({one.shown}{'' if one.required else ', optional'})" for one in fields_of(schema).values())
+    return ", ".join(told) or "nothing"
+
+
 def typed(schema: Mapping[str, Any], pairs: Iterable[str]) -> dict[str, Any]:
     """`name=value` pairs, each value read as its argument's type.
 
@@ -72,7 +78,7 @@ def typed(schema: Mapping[str, Any], pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise InvalidDecision(f"{pair!r:.80} is no name=value.")
+            raise InvalidDecision(f"{pair!r:.80} is no name=value. Names are {', '.join(fields) or 'none'}.")
         if name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""

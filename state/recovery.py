@@ -57,14 +57,14 @@ STANDS: Mapping[Mode, frozenset[RunStatus]] = {
 }
 """In which statuses a run may be recovered so."""
 
-_ENDED = "it has ended, and nothing is left to recover. Start another run"
-_MOVING = "it is on its way. Hold it first (gatepost run hold), or see who moves it (gatepost run why)"
-_ANSWER = "a person has to answer for it. Answer its question (gatepost approval list)"
+_ENDED = "it has ended, and nothing is left to recover. Start another one, or fork it (`gatepost fork {run} --at N`)"
+_MOVING = "it is on its way. Hold it first (`gatepost run hold {run}`), or see who moves it (`gatepost run why {run}`)"
+_ANSWER = "a person has to answer for it. Answer its question (`gatepost approval list`)"
 _REFUSED: Mapping[RunStatus, str] = {
     RunStatus.QUEUED: _MOVING,
     RunStatus.RUNNING: _MOVING,
     RunStatus.BLOCKED: _ANSWER,
-    RunStatus.WAITING: "it goes on by itself when its time has come (gatepost run why)",
+    RunStatus.WAITING: "it goes on by itself when its time has come (`gatepost run why {run}`)",
     RunStatus.HELD: "no step of it has failed. Let it go on (--mode resume), or end it (rollback, abandon)",
     RunStatus.TIMED_OUT: "no step of it has failed. Let it go on (--mode resume), or end it (rollback, abandon)",
     RunStatus.STRANDED: "it waits for you already. Let it go on (--mode resume), or end it (rollback, abandon)",
@@ -77,6 +77,6 @@ _REFUSED: Mapping[RunStatus, str] = {
 }
 
 
-def refusal(mode: Mode, status: RunStatus) -> str | None:
+def refusal(mode: Mode, status: RunStatus, run_id: str) -> str | None:
     """Why a run that stands so cannot be recovered so, and what to do instead; None when it can."""
-    return None if status in STANDS[mode] else _REFUSED[status]
+    return None if status in STANDS[mode] else _REFUSED[status].format(run=run_id)

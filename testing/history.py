@@ -36,6 +36,9 @@ def assert_history(checkpointer: Checkpointer, run_id: str, expected: Sequence[s
         expected: `["collect=running", "collect=succeeded", …]`; steps of one superstep in alphabetical order.
     """
     found = history_of(checkpointer, run_id)
+    assert found or not expected, (
+        f"nothing is on record of the steps of a run {run_id!r}. Is that the thread_id it has?"
+    )
     assert found == list(expected), f"the run went another way:\n  was      {found}\n  expected {list(expected)}"
     latest: dict[str, StepStatus] = {}
     for entry in found:

@@ -53,7 +53,7 @@ def gatepost_database(gatepost_databases: Databases) -> Iterator[Database]:
 
 
 @pytest.fixture
-def checkpointer(gatepost_database: Database) -> Iterator[Checkpointer]:
+def gatepost_checkpointer(gatepost_database: Database) -> Iterator[Checkpointer]:
     """A checkpointer on the test's database, with a short lease."""
     from gatepost.checkpointing.open import open_checkpointer
     from gatepost.checkpointing.runs import Lease
@@ -79,7 +79,7 @@ def gatepost_killed_everywhere(gatepost_database: Database) -> KillEverywhere:
 
 
 @pytest.fixture
-def gatepost_graph(checkpointer: Checkpointer) -> GraphFactory:
+def gatepost_graph(gatepost_checkpointer: Checkpointer) -> GraphFactory:
     """Builds graphs on the test's checkpointer: `gatepost_graph([workflow], tools={"charge": fake})`.
 
     A plain function as a fake takes over the declaration of the tool that it replaces: the gate asks as in earnest.
@@ -89,6 +89,6 @@ def gatepost_graph(checkpointer: Checkpointer) -> GraphFactory:
     def build(
         workflows: Iterable[Workflow], *, tools: Mapping[str, Any] | None = None, **options: Any
     ) -> GatepostGraph:
-        return build_graph(workflows, checkpointer, tools=tools, **options)
+        return build_graph(workflows, gatepost_checkpointer, tools=tools, **options)
 
     return build

@@ -10,8 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from gatepost import Checkpointer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,3 +29,9 @@ def pytest_configure() -> None:
     sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def checkpointer(gatepost_checkpointer: Checkpointer) -> Checkpointer:
+    """The plugin's, by a shorter name."""
+    return gatepost_checkpointer

@@ -30,6 +30,8 @@ def _decision(ending: Ending) -> OnboardingDecision | None:
     record = ending.steps.get(DECISION_STEP)
     if ending.plan is None or record is None or ending.status not in (RunStatus.SUCCEEDED, RunStatus.REJECTED):
         return None
+    if record.status is StepStatus.SKIPPED:  # an operator left it out, or what it rests on: nothing was decided
+        return None
     screening = Screening.model_validate(ending.steps[decision_rests_on(ending.plan)].output)
     answered = next((found for found in ending.approvals if found["request"]["id"] == record.approval), None)
     booked = _booked(record)

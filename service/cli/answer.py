@@ -25,16 +25,22 @@ _FOUND_OUT = {"edit": "it [h]appened", "reject": "it did [n]ot happen"}
 _FOUND_OUT_KEYS = {"h": "edit", "n": "reject"}
 
 
-def show_request(say: Callable[[str], None], asked: ApprovalRequest) -> None:
-    """What is asked: tool, arguments, reasons and evidence, one line each."""
+def show_request(say: Callable[[str], None], asked: ApprovalRequest, fork_effects: str | None) -> None:
+    """What is asked: tool, arguments, reasons and evidence, one line each; and that a yes calls nothing, in a fork."""
     say(f"\n{terminal.one_line(asked.describe())}")
+    calls = fork_effects in (None, "fire")
+    if not calls and asked.kind != "doubt":
+        say(
+            f"  a yes calls nothing: this run is a fork (effects: {fork_effects}). "
+            "The step gets a recorded result, or fails where there is none"
+        )
     if asked.effect_key:
         say(f"  key {asked.effect_key}")
     for name, value in asked.args.items():
         say(f"  {terminal.one_line(name)} = {terminal.one_line(_shown(value))}")
     for step, digest in asked.evidence.items():
         say(f"  rests on {terminal.one_line(step)} ({digest[:12]})")
-    for line in (*change_lines(asked), *impact_lines(asked)):
+    for line in (*change_lines(asked), *impact_lines(asked, calls=calls)):
         say(line)
     if asked.asked:
         say(f"  asked of {terminal.one_line(asked.asked)}")
@@ -105,6 +111,7 @@ def answer_here(desk: Desk, asked: ApprovalRequest, name: str | None) -> bool:
             if choice is None or choice.lower()[:1] == "l":
                 show_commands(desk, asked, name)
                 return False
+            terminal.hint("Type one of the letters in brackets.")
             continue
         try:
             recorded = desk.graph.decide(_made(asked, kind, name), context=desk.acting(name), going_on=True)

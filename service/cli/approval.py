@@ -144,7 +144,7 @@ def edit(
 def respond(
     context: typer.Context,
     approval: ApprovalId,
-    text: Annotated[str, typer.Argument(help="What is to be done first; the planner gets it.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is to be done first; the planner gets it.")],
     *,
     tenant: Tenant = LOCAL,
     name: As = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,7 @@ def go_on(desk: Desk, run_id: str, recorded: Recorded, *, name: str | None, no_r
         return
     if no_run:
         terminal.say(f"recorded: {recorded.decision.type} by {recorded.decision.by}")
+        terminal.hint(f"a worker carries it out, or: {desk.typed('run', 'resume', run_id)}")
         return
     try:
         carry_on(desk, None, run_id, Manner(name=name, artifacts=artifacts, ask=False))
@@ -125,16 +127,18 @@ async def _announce_wait(desk: Desk, run_id: str, tenant: str) -> None:
     except UnknownRun:
         return
     if row["owner"] is not None and row["finished_at"] is None and row["lease_expires_at"] > row["now"]:
-        terminal.hint(f"run {run_id} is held by {row['owner']} until {row['lease_expires_at']:%H:%M:%S}")
+        terminal.hint(
+            f"run {run_id} is held by {row['owner']} until {row['lease_expires_at'].astimezone(UTC):%H:%M:%S} UTC"
+        )
 
 
 def _answered(desk: Desk, where: Whereabouts, manner: Manner) -> bool:
     """Whether a person at this terminal has answered the oldest question."""
     if manner.ask and terminal.interactive():
-        show_request(terminal.note, where.approvals[0])
+        show_request(terminal.note, where.approvals[0], where.fork_effects)
         return answer_here(desk, where.approvals[0], manner.name)
     for asked in where.approvals:
-        show_request(terminal.note, asked)
+        show_request(terminal.note, asked, where.fork_effects)
         show_commands(desk, asked, manner.name)
     return False
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from gatepost.service import terminal
-from gatepost.service.cli.typed import typed
+from gatepost.service.cli.typed import retyped, typed
 from gatepost.state.errors import CallerMistake, UnknownGoal
 
 if TYPE_CHECKING:
@@ -136,6 +136,10 @@ class Desk:
     def typed(self, *words: str, name: str | None = None) -> str:
         """A command for a person to copy, on the same database with the same workflows, for the same tenant."""
         return typed(self._options.before, *words, tenant=other(self.tenant), name=name)
+
+    def retyped(self, message: str) -> str:
+        """A message from the rooms below, where the commands that it names work as they stand."""
+        return retyped(message, self._options.before, other(self.tenant))
 
     def acting(self, name: str | None) -> RunContext:
         """Who acts, for the tenant."""

@@ -19,7 +19,7 @@ from gatepost.service.cli.configured import configured
 from gatepost.service.cli.desk import Json, OneTenant, Options, other
 from gatepost.service.cli.exits import Exit, guarded
 from gatepost.service.cli.rounds import Finding, looked, rounds
-from gatepost.service.cli.typed import typed
+from gatepost.service.cli.typed import retyped, typed
 from gatepost.state.errors import GatepostError
 
 if TYPE_CHECKING:
@@ -168,7 +168,10 @@ def _database(options: Options, tenant: str | None) -> Iterator[Finding]:
         missing = pending(address)
     except GatepostError as error:
         yield Finding(
-            "database", ok=False, said=str(error), cure=f"correct that, then again: {typed(options.before, 'doctor')}"
+            "database",
+            ok=False,
+            said=retyped(str(error), options.before),
+            cure=f"correct that, then again: {typed(options.before, 'doctor')}",
         )
         return
     yield Finding("database", ok=True, said=f"{address.shown} answers")
@@ -192,18 +195,15 @@ def _inside(address: Address, options: Options, tenant: str | None) -> Iterator[
         after = datetime.now(UTC)
         waiting = books.bridge.run(looked(books, tenant))
     yield Finding("server", ok=True, said=f"PostgreSQL {server['version']}, {server['bytes'] // 1024**2} MB")
-    yield _role(server)
+    yield _role(server, options)
     yield _clock(server["now"], before, after)
     yield from rounds(waiting, server["movers"], options.before)
 
 
-def _role(server: dict[str, Any]) -> Finding:
+def _role(server: dict[str, Any], options: Options) -> Finding:
     strong = server["rolsuper"] or server["rolbypassrls"]
-    cure = (
-        "the application must not be able to skip row security: gatepost migrate, then look at the role"
-        if strong
-        else ""
-    )
+    again = typed(options.before, "migrate")
+    cure = f"the application must not be able to skip row security: {again}, then look at the role" if strong else ""
     return Finding("role", ok=not strong, said=f"acts as {server['role']}", cure=cure)
 
 

@@ -54,9 +54,9 @@ def list_effects(
     Example: gatepost effect list --unknown
     """
     with opened(context, tenant) as desk:
-        rows = desk.run(_page(desk, run_id, unknown=unknown, limit=limit))
+        rows = desk.run(_page(desk, run_id, unknown=unknown, limit=limit + 1))
     if as_json:
-        terminal.as_json(rows)
+        terminal.as_json(rows, limit=limit)
         return
     terminal.table(
         ("effect", "run", "step", "tool", "state", "attempts", "since", "why"),
@@ -74,6 +74,7 @@ def list_effects(
             for row in rows
         ],
         empty="nothing was done" if not unknown else "there is nothing that nobody knows the end of",
+        limit=limit,
     )
 
 

@@ -47,7 +47,7 @@ class Exit(IntEnum):
     CONFLICT = 5
     """decided otherwise, moved by another owner, or held by an operator"""
     NOT_FOUND = 6
-    """no such run, approval or effect"""
+    """no such run, approval, effect, step, delegation, …"""
     DATABASE = 7
     """the database cannot be reached, is not up to date or not in order"""
     DIVERGED = 8
@@ -76,10 +76,7 @@ EPILOG = "Exit codes: " + " · ".join(
 )
 
 _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
-    (errors.UnknownRun, Exit.NOT_FOUND),
-    (errors.UnknownApproval, Exit.NOT_FOUND),
-    (errors.UnknownEffect, Exit.NOT_FOUND),
-    (errors.UnknownKey, Exit.NOT_FOUND),
+    (errors.NotFound, Exit.NOT_FOUND),
     (errors.AlreadyDecided, Exit.CONFLICT),
     (errors.RunExists, Exit.CONFLICT),
     (errors.RunOwned, Exit.CONFLICT),

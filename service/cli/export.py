@@ -61,7 +61,7 @@ def export(
     elif expect is not None:
         raise CallerMistake("--expect is for --verify.")
     elif not (run_id or "").strip():
-        raise CallerMistake("name the run: gatepost export ID. `gatepost run list` shows them.")
+        raise CallerMistake("name the run: `gatepost export ID`. `gatepost run list` shows them.")
     else:
         with opened(context) as desk:
             found = desk.run(desk.books.runs.find(str(run_id), tenant))

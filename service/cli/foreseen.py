@@ -16,11 +16,12 @@ _WIDEST = 40
 _HEADS = ("fact", "was", "is", "matters")
 
 
-def impact_lines(asked: ApprovalRequest) -> Iterator[str]:
-    """The effects in order, one a line, and what they cost together."""
+def impact_lines(asked: ApprovalRequest, *, calls: bool = True) -> Iterator[str]:
+    """The effects in order, one a line, and what they cost together; or would, in a run that makes calls."""
     if not asked.impact:
         return
-    yield "  what waits for the answer:" if asked.kind == "doubt" else "  what a yes sets going:"
+    sets = "sets going" if calls else "would set going in a run that makes calls"
+    yield "  what waits for the answer:" if asked.kind == "doubt" else f"  what a yes {sets}:"
     for number, effect in enumerate(asked.impact, 1):
         yield terminal.one_line(f"    {number}. {_named(effect)}: {'; '.join(_said(effect))}")
     if left_out := asked.impact[-1].get("more"):

@@ -24,7 +24,9 @@ def fork(
     at: Annotated[str, typer.Option("--at", metavar="CHECKPOINT", help="A transition's number, or a checkpoint's id.")],
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="input.NAME, steps.STEP.args.NAME or steps.STEP.output."),
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="input.NAME, steps.STEP.args.NAME or steps.STEP.output; repeat."
+        ),
     ] = None,
     effects: Annotated[
         str,
@@ -52,7 +54,9 @@ def fork(
     with opened(context, tenant) as desk:
         made = desk.run(_forked(desk, run_id, at, changes or [], effects, new_id, name))
         terminal.say(f"[fork] id={made.run_id} of {made.parent} at {made.seq}, effects: {made.effects}")
-        if not no_run:
+        if no_run:
+            terminal.hint(f"a worker moves it, or: {desk.typed('run', 'resume', made.run_id)}")
+        else:
             carry_on(desk, None, made.run_id, Manner(name=name, artifacts=artifacts, ask=not context.obj.no_input))
 
 

@@ -65,8 +65,10 @@ def show(
 
 def _more(desk: Desk, run: str, page: Sequence[Transition], *, after: int | None, limit: int) -> str:
     if after is not None:
-        command = desk.typed("history", run, "--after", str(page[-1].seq), "--limit", str(limit)) if page else ""
-        return f"more: {command}" if len(page) == limit else ""
+        last = desk.run(desk.books.runs.get(run, desk.tenant))["seq"]
+        if not page or page[-1].seq >= last:
+            return ""
+        return f"more: {desk.typed('history', run, '--after', str(page[-1].seq), '--limit', str(limit))}"
     if page and page[0].seq > 1 and page[0].source != "fork":
         return f"earlier: {desk.typed('history', run, '--before', str(page[0].seq), '--limit', str(limit))}"
     return ""

@@ -73,10 +73,10 @@ def list_keys(context: typer.Context, *, tenant: Tenant = LOCAL, limit: Limit = 
     from gatepost.checkpointing.keys import Keys
 
     with opened(context, tenant) as desk:
-        rows = desk.run(Keys(desk.books.pools).of_tenant(tenant, limit=limit))
+        rows = desk.run(Keys(desk.books.pools).of_tenant(tenant, limit=limit + 1))
         make_one = desk.typed("key", "create", "NAME")
     if as_json:
-        terminal.as_json(rows)
+        terminal.as_json(rows, limit=limit)
         return
     terminal.table(
         ("key", "acts as", "may", "until", "stands", "label"),
@@ -92,6 +92,7 @@ def list_keys(context: typer.Context, *, tenant: Tenant = LOCAL, limit: Limit = 
             for row in rows
         ],
         empty=f"no keys; make one with: {make_one}",
+        limit=limit,
     )
 
 

@@ -51,9 +51,9 @@ def list_notices(
     from gatepost.checkpointing.notices import Notices
 
     with opened(context, tenant) as desk:
-        rows = desk.run(Notices(desk.books.pools).list(tenant, everything=everything, limit=limit))
+        rows = desk.run(Notices(desk.books.pools).list(tenant, everything=everything, limit=limit + 1))
         if as_json:
-            terminal.as_json(rows)
+            terminal.as_json(rows, limit=limit)
             return
         terminal.table(
             ("notice", "tells of", "approval", "step", "state", "attempts", "told", "due", "why"),
@@ -67,6 +67,7 @@ def list_notices(
                 for row in rows
             ],
             empty="there are no notices" if everything else "everything is delivered",
+            limit=limit,
         )
         if any(row["state"] == NoticeState.DEAD for row in rows):
             terminal.hint(f"send them again: {desk.typed('notice', 'retry', '--all')}")
@@ -115,7 +116,9 @@ def check(
 
     options: Options = context.obj
     if options.notices is None:
-        raise CallerMistake(f"name the file of routes: gatepost --notices FILE notice check. It says, say:\n{EXAMPLE}")
+        raise CallerMistake(
+            f"name the file of routes: `gatepost --notices FILE notice check`. It says, say:\n{EXAMPLE}"
+        )
     routes = read_routes(options.notices, os.environ)
     post = Post(routes)
     terminal.table(

@@ -33,15 +33,16 @@ def list_versions(context: typer.Context, *, limit: Limit = 50, as_json: Json = 
     Example: gatepost policy list
     """
     with opened(context) as desk:
-        rows = desk.run(desk.books.policies.list(limit=limit))
+        rows = desk.run(desk.books.policies.list(limit=limit + 1))
     if as_json:
-        terminal.as_json(rows)
+        terminal.as_json(rows, limit=limit)
         return
     terminal.table(
         ("version", "since", "sets"),
         [(row["version"], row["first_used"], ", ".join(f"{one['layer']} {one['name']}" for one in row["sets"]))
          for row in rows],
         empty="no run was moved here yet",
+        limit=limit,
     )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ case names none)."""
 def check(
     context: typer.Context,
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Sets to check. Default: those in force.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Sets to check. Default: those in force.")
     ] = None,
     *,
     as_json: Json = False,
@@ -94,7 +94,7 @@ def check(
 @guarded
 def try_cases(
     context: typer.Context,
-    tables: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Tables of cases.")],
+    tables: Annotated[list[Path], typer.Argument(metavar="FILE", help="Tables of cases.")],
     *,
     as_json: Json = False,
 ) -> None:

@@ -14,7 +14,7 @@ from gatepost.service.cli.exits import guarded
 if TYPE_CHECKING:
     from gatepost.nodes.policy_explain import Explanation
 
-Tool = Annotated[str | None, typer.Argument(metavar="[TOOL]", help="The tool.", show_default=False)]
+Tool = Annotated[str | None, typer.Argument(metavar="TOOL", help="The tool.", show_default=False)]
 FlowName = Annotated[str, typer.Option("--workflow", metavar="NAME", help="Where several workflows have such a tool.")]
 
 
@@ -23,14 +23,14 @@ def explain(
     context: typer.Context,
     tool: Tool = None,
     args: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Its arguments.", show_default=False)
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Its arguments.", show_default=False)
     ] = None,
     *,
     run_id: Annotated[str | None, typer.Option("--run", metavar="ID", help="Ask about a step of a run.")] = None,
     step: Annotated[str, typer.Option("--step", metavar="STEP", help="Which step.")] = "",
     workflow: FlowName = "",
     origin: Annotated[str, typer.Option(metavar="WHO", help="Who wrote the plan: file, person or model.")] = "file",
-    tenant: Annotated[str, typer.Option(metavar="NAME", help="Whose run it would be.")] = "local",
+    tenant: Annotated[str, typer.Option(metavar="NAME", help="Whose run it is, or would be.")] = "local",
     spent: Annotated[int, typer.Option(metavar="UNITS", help="What the run has spent before.")] = 0,
     at: Annotated[
         datetime | None, typer.Option("--at", metavar="TIME", help="When, in UTC. Default: a Monday at noon.")
@@ -43,7 +43,7 @@ def explain(
     Example: gatepost policy explain --run run_4f --step final_decision
     """
     if run_id is not None:
-        _explain_run(context, run_id, step or (tool or ""), as_json=as_json)
+        _explain_run(context, run_id, step or (tool or ""), tenant, as_json=as_json)
         return
     if tool is None:
         raise typer.BadParameter("name a tool, or a run's step: --run ID --step STEP.")
@@ -93,16 +93,16 @@ def schema(context: typer.Context, tool: Tool = None, *, workflow: FlowName = ""
     )
 
 
-def _explain_run(context: typer.Context, run_id: str, step: str, *, as_json: bool) -> None:
+def _explain_run(context: typer.Context, run_id: str, step: str, tenant: str, *, as_json: bool) -> None:
     from gatepost.service.policy_of_run import explained_step
 
-    with opened(context) as desk:
+    with opened(context, tenant) as desk:
         found = desk.run(explained_step(desk, run_id, step))
     if as_json:
         terminal.as_json({**found.explanation.plain(), "recorded": found.recorded})
         return
     for line in found.lines:
-        terminal.say(terminal.one_line(line))
+        terminal.say(terminal.one_line(desk.retyped(line)))
     _show(found.explanation)
 
 

@@ -10,6 +10,7 @@ import typer
 from gatepost.service import terminal
 from gatepost.service.cli.desk import LOCAL, ApprovalId, As, Desk, Json, Limit, Tenant, acting, named, opened
 from gatepost.service.cli.exits import guarded
+from gatepost.state.errors import CallerMistake, UnknownApproval
 from gatepost.state.status import ApprovalStatus, RunStatus
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def list_approvals(
     """
     status = None if everything else "open"
     with opened(context, tenant) as desk:
-        rows = desk.run(desk.books.approvals.list(desk.tenant, status=status, limit=limit))
+        rows = desk.run(desk.books.approvals.list(desk.tenant, status=status, limit=limit + 1))
     if as_json:
-        terminal.as_json(rows)
+        terminal.as_json(rows, limit=limit)
         return
     terminal.table(
         ("approval", "run", "step", "status", "since", "until", "why"),
@@ -45,11 +46,12 @@ def list_approvals(
                 _stands(row),
                 row["opened_at"],
                 row["decide_by"] if row["status"] == "open" else None,
-                "; ".join(row["request"].get("reasons", [])),
+                _why(row),
             )
             for row in rows
         ],
         empty="nothing waits for a person",
+        limit=limit,
     )
 
 
@@ -69,11 +71,7 @@ def show(context: typer.Context, approval: ApprovalId, *, tenant: Tenant = LOCAL
         terminal.as_json({**row, "told": told})
         return
     asked = request_in(row)
-    show_request(terminal.say, asked)
-    if row["fork_effects"] not in (None, "fire"):
-        terminal.say(
-            f"  this run is a fork (effects: {row['fork_effects']}): a yes calls nothing, a recorded result is used"
-        )
+    show_request(terminal.say, asked, row["fork_effects"])
     if row["status"] == ApprovalStatus.OPEN:
         if row["run_status"] == RunStatus.HELD:
             terminal.say("  an operator holds this run: an answer is recorded now, and carried out after its release")
@@ -97,7 +95,7 @@ def show(context: typer.Context, approval: ApprovalId, *, tenant: Tenant = LOCAL
 def comment(
     context: typer.Context,
     approval: ApprovalId,
-    text: Annotated[str, typer.Argument(help="What is to be said.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is to be said.")],
     *,
     tenant: Tenant = LOCAL,
     name: As = None,
@@ -116,13 +114,38 @@ def comment(
 async def row_of(desk: Desk, prefix: str) -> dict[str, Any]:
     """The one approval whose id starts so, with its answer."""
     approvals = desk.books.approvals
-    return await approvals.get(await approvals.find(prefix, desk.tenant), desk.tenant)
+    try:
+        found = await approvals.find(prefix, desk.tenant)
+    except UnknownApproval:
+        asked = await _asked_by(desk, prefix)
+        if asked is None:
+            raise
+        asks = f"asks {', '.join(asked)}" if asked else "asks nothing now"
+        raise UnknownApproval(
+            f"{prefix} is a run, and it {asks}. `gatepost approval list` shows what waits for a person."
+        ) from None
+    return await approvals.get(found, desk.tenant)
+
+
+async def _asked_by(desk: Desk, prefix: str) -> list[str] | None:
+    """The open questions of the run whose id starts so; None: there is no such run."""
+    try:
+        run = await desk.books.runs.find(prefix, desk.tenant)
+    except CallerMistake:
+        return None
+    return [row["approval_id"] for row in await desk.books.approvals.list(desk.tenant, run_id=run)]
 
 
 def _stands(row: Mapping[str, Any]) -> str:
     if row["type"] is not None:
         return f"{row['type']} by {row['principal']}"
     return str(row["status"]) if not row["yes"] else f"{row['status']}, {row['yes']} said yes"
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    effects, reasons = row["fork_effects"], row["request"].get("reasons", [])
+    quiet = effects not in (None, "fire")
+    return "; ".join([f"a yes calls nothing (a fork, effects: {effects})", *reasons] if quiet else reasons)
 
 
 def _show_form(asked: ApprovalRequest) -> None:

@@ -37,7 +37,7 @@ app = typer.Typer(
     'Example: [bold]gatepost step retry run_4f charge --reason "the bank is back"[/]',
 )
 
-Why = Annotated[str, typer.Option("--reason", "-m", help="Why; it is on record with your name.")]
+Why = Annotated[str, typer.Option("--reason", "-m", help="Why; needed, and on record with your name.")]
 StepId = Annotated[str, typer.Argument(metavar="STEP", help="The step, as `gatepost run show` names it.")]
 NoRun = Annotated[bool, typer.Option("--no-run", help="Record it and leave the run to a worker.")]
 
@@ -78,7 +78,7 @@ def recover(
         if as_json:
             terminal.as_json(outlook.plain())
         else:
-            _show(outlook)
+            _show(desk, outlook)
         if yes or terminal.interactive():
             _need(reason)
         if not yes and not _agreed(desk, run, mode, reason, name):
@@ -139,10 +139,10 @@ def skip(
         _go_on(desk, run, answer, name=name, no_run=no_run, artifacts=artifacts)
 
 
-def _show(outlook: Outlook) -> None:
+def _show(desk: Desk, outlook: Outlook) -> None:
     terminal.note(f"{outlook.run_id} is {outlook.status}. Recovered so, it {_BECOMES[outlook.mode]}:")
     if outlook.steps:
-        rows = [(step.what, step.step, step.why) for step in outlook.steps]
+        rows = [(step.what, step.step, desk.retyped(step.why)) for step in outlook.steps]
         terminal.table(("what", "step", "why"), rows, empty="")
     else:
         terminal.say("no step is touched")
@@ -153,7 +153,10 @@ def _agreed(desk: Desk, run: str, mode: Mode, reason: str, name: str | None) -> 
         again = desk.typed("run", "recover", run, "--mode", mode, "--reason", reason or "say why", "--yes", name=name)
         terminal.hint(f"nothing was done. To do it: {again}")
         return False
-    return (terminal.ask("Do it? [y/N] ") or "").strip().lower() in ("y", "yes")
+    if (terminal.ask("Do it? [y/N] ") or "").strip().lower() in ("y", "yes"):
+        return True
+    terminal.hint("nothing was done")
+    return False
 
 
 def _need(reason: str) -> None:

@@ -45,8 +45,15 @@ app = typer.Typer(
     'Example: [bold]gatepost run --goal "vendor onboarding review" --set vendor=northwind-analytics[/]',
 )
 
-Goal = Annotated[str | None, typer.Option("--goal", "-g", help="What is to be done. `gatepost workflow list` shows.")]
-Input = Annotated[str | None, typer.Option("--input", metavar="JSON|@FILE", help="The run's input.")]
+Goal = Annotated[
+    str | None, typer.Option("--goal", "-g", help="What is to be done; `gatepost workflow list` has the goals.")
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input", metavar="JSON|@FILE", help="The run's input; `gatepost workflow list` says what each takes."
+    ),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One value of the input; repeat.")]
 Id = Annotated[str | None, typer.Option("--id", help="The run's id; the same id and input again goes on with it.")]
 NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask at the terminal.")]
@@ -146,14 +153,16 @@ def list_runs(
     Example: gatepost run list --status blocked
     """
     with opened(context, tenant) as desk:
-        rows = desk.run(desk.books.runs.list(desk.tenant, status=status, limit=limit))
+        rows = desk.run(desk.books.runs.list(desk.tenant, status=status, limit=limit + 1))
+        start_one = desk.typed("run", "--goal", "vendor onboarding review")
     if as_json:
-        terminal.as_json(rows)
+        terminal.as_json(rows, limit=limit)
         return
     terminal.table(
         ("id", "status", "goal", "started", "why"),
         [(row["run_id"], row["status"], row["goal"], row["created_at"], row["reason"]) for row in rows],
-        empty='no runs yet. Start one: gatepost run --goal "vendor onboarding review"',
+        empty=f"no run is {status}" if status else f"no runs yet. Start one: {start_one}",
+        limit=limit,
     )
 
 
@@ -231,7 +240,7 @@ def _asked(
 ) -> tuple[dict[str, Any], str]:
     """What a run is to be started with, and its id."""
     if goal is None:
-        raise CallerMistake('say what is to be done: gatepost run --goal "…" (`gatepost workflow list` shows goals).')
+        raise CallerMistake('say what is to be done: `gatepost run --goal "…"` (`gatepost workflow list` shows goals).')
     data = {**(read_input(given, what="--input") if given else {}), **read_pairs(pairs or [])}
     return {"goal": goal, "input": data}, run_id_of(run_id) if run_id is not None else new_run_id()
 

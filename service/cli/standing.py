@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
@@ -12,6 +12,7 @@ from gatepost.service.cli import why
 from gatepost.service.cli.desk import Desk
 from gatepost.service.cli.exits import Exit
 from gatepost.service.cli.undone import undoing
+from gatepost.service.told import lasted
 
 _SHOWN = (
     "run_id", "goal", "workflow", "input", "status", "reason", "requested_by", "plan_version", "seq", "owner", "epoch",
@@ -28,6 +29,7 @@ async def standing(desk: Desk, row: Mapping[str, Any]) -> dict[str, Any]:
     approvals = await books.approvals.list(tenant, status=None, run_id=run_id, limit=1000)
     return {
         **{name: row[name] for name in _SHOWN},
+        "spent": await books.history.spent(run_id),
         "next": (await why.report(desk, run_id))["sentence"],
         "steps": [board.record(step).plain() | {"status": board.status(step)} for step in steps],
         "approvals": approvals,
@@ -44,6 +46,7 @@ def print_standing(found: Mapping[str, Any]) -> None:
         f"goal     {found['goal']} ({found['workflow']}), asked for by {found['requested_by']}",
         f"plan     v{found['plan_version']}, transition {found['seq']}",
         f"next     {found['next']}",
+        *_measured(found),
     ):
         terminal.say(terminal.one_line(line))
     for line in undoing(found["steps"]):
@@ -64,13 +67,28 @@ def print_standing(found: Mapping[str, Any]) -> None:
     if found["effects"]:
         terminal.say("")
         terminal.table(
-            ("effect", "step", "tool", "state", "attempts"),
-            [(e["key"], e["step_id"], e["tool"], e["state"], e["attempts"]) for e in found["effects"]],
+            ("effect", "step", "tool", "state", "attempts", "took"),
+            [(e["key"], e["step_id"], e["tool"], e["state"], e["attempts"], _took(e)) for e in found["effects"]],
             empty="",
         )
     for artifact in found["artifacts"]:
         made = f"artifact {artifact['name']} v{artifact['version']} {artifact['sha256']}"
         terminal.say(f"\n{terminal.one_line(made)}")
+
+
+def _measured(found: Mapping[str, Any]) -> Iterator[str]:
+    """How long a run took, and what it spent, where there is something to say."""
+    if found["finished_at"] is not None:
+        yield f"took     {lasted((found['finished_at'] - found['created_at']).total_seconds())}, waits included"
+    if found["spent"]:
+        yield f"spent    {found['spent']}, in the units of its tools"
+
+
+def _took(effect: Mapping[str, Any]) -> str:
+    """From its announcement to its recorded end, with the waits between its attempts."""
+    if effect["finished_at"] is None:
+        return ""
+    return lasted((effect["finished_at"] - effect["intended_at"]).total_seconds())
 
 
 def print_artifact(found: Mapping[str, Any], name: str) -> None:

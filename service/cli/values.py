@@ -34,11 +34,14 @@ def read_object(text: str, *, what: str) -> dict[str, Any]:
         CallerMistake: no file, no JSON, or no object.
     """
     try:
-        found = json.loads(_source(text))
+        said = _source(text)
+        if text == "@-" and not said.strip():
+            raise CallerMistake(f"{what} @-: standard input is empty. Write a JSON object to it.")
+        found = json.loads(said)
     except OSError as error:
         raise CallerMistake(f"{what}: {text[1:]} cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
-        raise CallerMistake(f"{what} is no JSON: {error}. Quote it for the shell: '{{\"name\": 1}}'.") from None
+        raise CallerMistake(f"{what} is no JSON: {error}. {_cure(text, what)}") from None
     if not isinstance(found, dict):
         raise CallerMistake(f"{what} is a {type(found).__name__}; a JSON object is needed.")
     return found
@@ -63,7 +66,7 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise CallerMistake(f"{pair!r} is no name=value.")
+            raise CallerMistake(f"{pair!r:.80} is no name=value. Write for example {name or 'vendor'}=acme.")
         found[name] = _value(value)
     return found
 
@@ -102,6 +105,14 @@ def _source(text: str) -> str:
     if not text.startswith("@"):
         return text
     return sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
+
+
+def _cure(text: str, what: str) -> str:
+    if text.startswith("@"):
+        return f"Correct {'what is written to it' if text == '@-' else text[1:]}."
+    if Path(text).suffix:
+        return f"A file is named so: {what} @{text}"
+    return "Quote it for the shell: '{\"name\": 1}'."
 
 
 def _value(text: str) -> Any:

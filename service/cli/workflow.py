@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -30,11 +30,12 @@ def only_groups() -> None:
 @app.command("list", epilog=EPILOG)
 @guarded
 def list_workflows(context: typer.Context, *, as_json: Json = False) -> None:
-    """The workflows, the goals that mean them, and what their tools do to the world.
+    """The workflows, the goals that mean them, what they are started with, and what their tools do to the world.
 
     Example: gatepost workflow list
     """
     from gatepost.service.catalog import find_workflows
+    from gatepost.state.form import takes_of
 
     options: Options = context.obj
     known = find_workflows(options.workflows)
@@ -45,12 +46,13 @@ def list_workflows(context: typer.Context, *, as_json: Json = False) -> None:
         terminal.as_json([_described(workflow) for workflow in found])
         return
     terminal.table(
-        ("workflow", "goal", "tools"),
+        ("workflow", "goal", "tools", "input"),
         [
             (
                 workflow.name,
                 "; ".join(workflow.goals),
                 ", ".join(f"{tool.name} ({tool.effect})" for tool in workflow.tools),
+                takes_of(_schema(workflow)) if workflow.input else "any",
             )
             for workflow in found
         ],
@@ -58,10 +60,15 @@ def list_workflows(context: typer.Context, *, as_json: Json = False) -> None:
     )
 
 
+def _schema(workflow: Workflow) -> dict[str, Any]:
+    return workflow.input.model_json_schema() if workflow.input is not None else {}
+
+
 def _described(workflow: Workflow) -> dict[str, object]:
     return {
         "name": workflow.name,
         "goals": list(workflow.goals),
         "description": workflow.description,
+        "input_schema": _schema(workflow),
         "tools": {tool.name: str(tool.effect) for tool in workflow.tools},
     }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from gatepost.checkpointing.history import utc
 from gatepost.service.http import shape
@@ -14,7 +14,7 @@ from gatepost.service.http.caller import Caller, Decider, InHouse, Reader
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.reading import approval_of, run_of
-from gatepost.service.http.runs import Limit, Text
+from gatepost.service.http.sent import NoQuery, Page, Text, place_after, place_of
 from gatepost.state.approval import Decision
 from gatepost.state.errors import CallerMistake
 from gatepost.state.status import ApprovalStatus
@@ -22,36 +22,35 @@ from gatepost.state.status import ApprovalStatus
 router = APIRouter(tags=["approvals"])
 
 
+class Questions(Page):
+    """Which questions."""
+
+    status: ApprovalStatus = ApprovalStatus.OPEN
+    run: Text = None
+    workflow: Text = None
+
+
 @router.get("/approvals", response_model=shape.ApprovalPage)
-async def look_through(
-    house: InHouse,
-    caller: Reader,
-    *,
-    status: ApprovalStatus = ApprovalStatus.OPEN,
-    run: Text = None,
-    workflow: Text = None,
-    after: Text = None,
-    limit: Limit = shape.PAGE,
-) -> dict[str, Any]:
+async def look_through(house: InHouse, caller: Reader, wanted: Annotated[Questions, Query()]) -> dict[str, Any]:
     """What the tenant's runs ask, oldest first. A page is full with a megabyte, too."""
     rows, more = await house.overview.approvals(
         caller.tenant,
-        status=status,
-        run_id=run,
-        workflow=workflow,
-        after=shape.place_of(after, datetime, str),
-        limit=limit,
+        status=wanted.status,
+        run_id=wanted.run,
+        workflow=wanted.workflow,
+        after=place_of(wanted.after, datetime, str),
+        limit=wanted.limit,
     )
     return {"approvals": [shape.approval_plain(row) for row in rows], "next": next_approvals(rows) if more else None}
 
 
 def next_approvals(rows: list[dict[str, Any]]) -> str:
     """Where the page of approvals after these begins."""
-    return shape.place_after(rows[-1]["opened_at"], rows[-1]["approval_id"])
+    return place_after(rows[-1]["opened_at"], rows[-1]["approval_id"])
 
 
 @router.get("/approvals/{approval}", response_model=shape.ApprovalInFull)
-async def show(approval: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+async def show(approval: str, house: InHouse, caller: Reader, _: NoQuery) -> dict[str, Any]:
     """One question: the exact arguments, why a person is asked, what it takes, and what was said to it and answered."""
     row = await approval_of(house, approval, caller.tenant)
     life = await house.saver.approvals.life(approval)

@@ -12,13 +12,25 @@ from gatepost.service.http import shape
 from gatepost.service.http.caller import InHouse, Reader
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.reading import artifact_plain, run_of
-from gatepost.service.http.runs import Limit
+from gatepost.service.http.sent import LARGEST_PAGE, PRINTED, Given, Limit
 
 router = APIRouter(tags=["artifacts"])
 HARMLESS = frozenset({"application/json", "text/plain", "text/markdown", "text/csv"})
 """Types that are sent as what they are: no browser runs anything in them. Any other one is only bytes."""
 BYTES = "application/octet-stream"
-After = Annotated[int, Query(ge=0, le=2**31 - 1)]
+
+
+class Listed(Given):
+    """Which artifacts of a run."""
+
+    after: int = Field(default=0, ge=0, le=2**31 - 1, description="`next` of the page before.")
+    limit: Limit = LARGEST_PAGE
+
+
+class Wanted(Given):
+    """Which of its versions."""
+
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Without it, the newest.")
 
 
 class Artifact(shape.Shown):
@@ -40,14 +52,12 @@ class ArtifactList(shape.Shown):
 
 
 @router.get("/runs/{run_id}/artifacts", response_model=ArtifactList)
-async def listed(
-    run_id: str, house: InHouse, caller: Reader, after: After = 0, limit: Limit = shape.LARGEST_PAGE
-) -> dict[str, Any]:
+async def listed(run_id: str, house: InHouse, caller: Reader, wanted: Annotated[Listed, Query()]) -> dict[str, Any]:
     """What a run has made, every version, oldest first."""
     await run_of(house, run_id, caller.tenant)
-    rows = await house.saver.history.artifact_list(run_id, after=after, limit=limit + 1)
-    page = [artifact_plain(row) for row in rows[:limit]]
-    return {"artifacts": page, "next": after + limit if len(rows) > limit else None}
+    rows = await house.saver.history.artifact_list(run_id, after=wanted.after, limit=wanted.limit + 1)
+    page = [artifact_plain(row) for row in rows[: wanted.limit]]
+    return {"artifacts": page, "next": wanted.after + wanted.limit if len(rows) > wanted.limit else None}
 
 
 @router.get(
@@ -57,16 +67,17 @@ async def listed(
 )
 async def saved(
     run_id: str,
-    name: Annotated[str, Path(max_length=500, pattern=shape.PRINTED)],
+    name: Annotated[str, Path(max_length=500, pattern=PRINTED)],
     house: InHouse,
     caller: Reader,
-    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Without it, the newest.")] = None,
+    wanted: Annotated[Wanted, Query()],
 ) -> Response:
     """An artifact, to be saved. A browser opens nothing of it."""
     await run_of(house, run_id, caller.tenant)
-    made = await house.saver.history.artifact(run_id, name, version=version)
+    made = await house.saver.history.artifact(run_id, name, version=wanted.version)
     if made is None:
-        said = f"run {run_id} has no artifact {name!r:.150}" + (f" of version {version}." if version else ".")
+        version = f" of version {wanted.version}" if wanted.version else ""
+        said = f"run {run_id} has no artifact {name!r:.150}{version}."
         next_ = f"GET /v1/runs/{run_id}/artifacts lists them."
         raise Refused(404, "unknown-artifact", "There is no such artifact", detail=said, next=next_)
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2], safe='')}"}

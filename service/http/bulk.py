@@ -15,19 +15,20 @@ from gatepost.service.http.caller import Caller, Decider, InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused, problem_of
 from gatepost.service.http.reading import approval_of
+from gatepost.service.http.sent import Given
 from gatepost.state.errors import GatepostError, RetryableFault, UnknownApproval
 
 router = APIRouter(tags=["approvals"])
 
 
-class BulkItem(shape.Given):
+class BulkItem(Given):
     """One of several approvals, as it was looked at."""
 
     approval: str = Field(min_length=1, max_length=120)
     digest: str = Field(min_length=64, max_length=64, description="Of what was looked at: another one is refused.")
 
 
-class BulkAnswer(shape.Given):
+class BulkAnswer(Given):
     """One answer to several approvals that ask for the same action: the same tool of the same workflow."""
 
     type: Literal["approve", "reject"]

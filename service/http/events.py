@@ -14,12 +14,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from gatepost.checkpointing.history import utc
 from gatepost.service.http.caller import Caller, InHouse, Reader, still
 from gatepost.service.http.house import House
 from gatepost.service.http.placed import Placed
 from gatepost.service.http.reading import run_of
+from gatepost.service.http.sent import Given, NoQuery
 
 router = APIRouter(tags=["events"])
 LOOK_SECONDS = 0.5
@@ -30,6 +32,14 @@ LONGEST_SECONDS = 900.0
 """A stream ends then; browsers come back by themselves."""
 PAGE = 200
 MEDIA_TYPE = "text/event-stream"
+
+
+class Since(Given):
+    """From where on."""
+
+    after: int = Field(default=-1, ge=-1, le=2**62, description="As Last-Event-ID, for a first request.")
+
+
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="The last id that was seen.")]
 
 
@@ -38,17 +48,17 @@ async def of_a_run(
     run_id: str,
     house: InHouse,
     caller: Reader,
+    since: Annotated[Since, Query()],
     last: LastEventId = None,
-    after: Annotated[int, Query(ge=-1, le=2**62, description="As Last-Event-ID, for a first request.")] = -1,
 ) -> StreamingResponse:
     """The transitions of a run, from the first or after the last one seen; then each as it is committed."""
     await run_of(house, run_id, caller.tenant)
-    seen = int(last) if last is not None and last.isdecimal() and len(last) < 19 else after  # noqa: PLR2004
+    seen = int(last) if last is not None and last.isdecimal() and len(last) < 19 else since.after  # noqa: PLR2004
     return _streamed(house, caller, _run_events(house, caller, run_id, seen))
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def of_the_inbox(house: InHouse, caller: Reader) -> StreamingResponse:
+async def of_the_inbox(house: InHouse, caller: Reader, _: NoQuery) -> StreamingResponse:
     """How many questions of the tenant are open: now, and whenever one is opened or closed."""
     return _streamed(house, caller, _inbox_events(house, caller))
 

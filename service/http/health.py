@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from gatepost.service.http.caller import InHouse, Reader
+from gatepost.service.http.sent import NoQuery
 
 router = APIRouter(tags=["health"])
 
@@ -27,7 +28,7 @@ workflows = APIRouter(tags=["workflows"])
 
 
 @workflows.get("/workflows")
-async def known(house: InHouse, caller: Reader) -> list[dict[str, object]]:  # noqa: ARG001 (it is needed, and no more)
+async def known(house: InHouse, caller: Reader, _: NoQuery) -> list[dict[str, object]]:  # noqa: ARG001 (it is needed, and no more)
     """The workflows that this service knows, and the goals that mean them."""
     return [
         {

@@ -17,14 +17,15 @@ from gatepost.service.http.again import Change, RequestKey, once
 from gatepost.service.http.caller import Caller, InHouse, Operator, Reader
 from gatepost.service.http.house import House
 from gatepost.service.http.reading import run_of, why_of
+from gatepost.service.http.sent import PRINTED, Given
 from gatepost.state.recovery import Mode
 from gatepost.state.status import RUN_FINAL, RUN_PARKED
 
 router = APIRouter(tags=["operating"])
-StepId = Annotated[str, Path(max_length=200, pattern=shape.PRINTED, description="As the run names it.")]
+StepId = Annotated[str, Path(max_length=200, pattern=PRINTED, description="As the run names it.")]
 
 
-class NeededReason(shape.Given):
+class NeededReason(Given):
     """Why; it is on record with the caller's name."""
 
     reason: str = Field(min_length=1, max_length=2000, pattern=r"\S")
@@ -37,6 +38,12 @@ class Recover(NeededReason):
         description="resume: it goes on; rollback: what it did is undone; escalate: a person is asked about what "
         "failed; abandon: it ends where it is."
     )
+
+
+class Prospect(Given):
+    """Which recovery is looked at."""
+
+    mode: Mode
 
 
 class Outlook(shape.Shown):
@@ -100,10 +107,10 @@ async def resume(
 
 
 @router.get("/runs/{run_id}/recovery", response_model=Outlook)
-async def outlook(run_id: str, house: InHouse, caller: Reader, mode: Annotated[Mode, Query()]) -> dict[str, Any]:
+async def outlook(run_id: str, house: InHouse, caller: Reader, wanted: Annotated[Prospect, Query()]) -> dict[str, Any]:
     """What recovering a run in a mode would do, step by step. Nothing is done."""
     await run_of(house, run_id, caller.tenant)
-    found = await _hands(house, caller).outlook(run_id, mode)
+    found = await _hands(house, caller).outlook(run_id, wanted.mode)
     return {"run": run_id, "status": found.status, "mode": found.mode, "steps": found.plain()["steps"]}
 
 

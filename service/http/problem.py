@@ -33,6 +33,7 @@ SCHEMA = {
 """What every problem of the API has."""
 _RUNS = "GET /v1/runs lists the runs there are."
 _DESCRIBED = "GET /openapi.json lists what there is, and what it takes."
+_AS_JSON = "Send the body as JSON, with the header `Content-Type: application/json`."
 _APPROVALS = "GET /v1/approvals lists what is asked."
 
 
@@ -51,6 +52,7 @@ KINDS: tuple[tuple[type[BaseException], Kind], ...] = (
     (errors.UnknownApproval, Kind(404, "unknown-approval", "There is no such approval", _APPROVALS)),
     (errors.UnknownEffect, Kind(404, "unknown-effect", "There is no such effect", _RUNS)),
     (errors.UnknownKey, Kind(404, "unknown-key", "There is no such key", "`gatepost key list` shows the keys.")),
+    (errors.NotFound, Kind(404, "not-found", "There is no such thing", "GET the run: `steps` names its steps.")),
     (
         errors.AlreadyDecided,
         Kind(409, "already-decided", "Another answer stands", "`recorded` says who answered what; nothing is left."),
@@ -168,7 +170,9 @@ def install(app: FastAPI, shown: Shown) -> None:
             for item in error.errors()[:20]
         ]
         said = "; ".join(f"{item['where']}: {item['what']}" for item in wrong)
-        problem = Problem(422, "invalid-request", "The request cannot be read", said, _DESCRIBED, {"errors": wrong})
+        unread = any(item["loc"] == ("body",) for item in error.errors()) and not _is_json(request)
+        next_ = _AS_JSON if unread else _DESCRIBED
+        problem = Problem(422, "invalid-request", "The request cannot be read", said, next_, {"errors": wrong})
         return await answer(request, problem)
 
     async def routed(request: Request, error: Exception) -> Response:
@@ -181,6 +185,10 @@ def install(app: FastAPI, shown: Shown) -> None:
         app.add_exception_handler(known, told)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, routed)
+
+
+def _is_json(request: Request) -> bool:
+    return "json" in request.headers.get("content-type", "")
 
 
 def _said(error: BaseException) -> str:

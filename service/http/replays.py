@@ -162,7 +162,7 @@ def _too_much(run_id: str, detail: str) -> Refused:
         "replay-too-long",
         "This is not replayed over HTTP",
         detail=detail,
-        next=f"Ask for less with `until`, or replay it where the code is: gatepost replay {run_id}",
+        next=f"Ask for less with `until`, or replay it where the code is: `gatepost replay {run_id}`",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from gatepost.checkpointing.export import export_lines
 from gatepost.checkpointing.history import utc
@@ -17,14 +18,28 @@ from gatepost.service.http.house import House
 from gatepost.service.http.placed import Placed
 from gatepost.service.http.problem import Refused
 from gatepost.service.http.reading import in_full, run_of, why_of
+from gatepost.service.http.sent import PAGE, Given, Limit, NoQuery, Page, Text, place_after, place_of
 from gatepost.state.errors import RunExists
 from gatepost.state.status import RunStatus
 
 router = APIRouter(tags=["runs"])
 EXPORT_SECONDS = 300.0
 """An export holds a connection; whoever does not read it loses it then."""
-Limit = Annotated[int, Query(ge=1, le=shape.LARGEST_PAGE)]
-Text = Annotated[str | None, Query(max_length=200, pattern=shape.PRINTED)]
+
+
+class Runs(Page):
+    """Which runs."""
+
+    status: RunStatus | None = None
+    workflow: Text = None
+    search: Text = Field(default=None, description="How the id begins, or words of the goal.")
+
+
+class Stretch(Given):
+    """Which transitions of a run."""
+
+    after: int = Field(default=-1, ge=-1, le=2**62, description="`next` of the page before.")
+    limit: Limit = PAGE
 
 
 @router.post("/runs", status_code=202, response_model=shape.RunInFull)
@@ -70,26 +85,17 @@ async def started(house: House, caller: Caller, run_id: str, given: shape.Start)
 
 
 @router.get("/runs", response_model=shape.RunPage)
-async def look_through(
-    house: InHouse,
-    caller: Reader,
-    *,
-    status: RunStatus | None = None,
-    workflow: Text = None,
-    search: Text = None,
-    after: Text = None,
-    limit: Limit = shape.PAGE,
-) -> dict[str, Any]:
+async def look_through(house: InHouse, caller: Reader, wanted: Annotated[Runs, Query()]) -> dict[str, Any]:
     """The runs of the key's tenant: those that need somebody first, then those under way, then the ended ones."""
     rows = await house.overview.runs(
         caller.tenant,
-        status=status,
-        workflow=workflow,
-        search=search or None,
-        after=shape.place_of(after, int, datetime, str),
-        limit=limit + 1,
+        status=wanted.status,
+        workflow=wanted.workflow,
+        search=wanted.search or None,
+        after=place_of(wanted.after, int, datetime, str),
+        limit=wanted.limit + 1,
     )
-    return {"runs": [shape.run_plain(row) for row in rows[:limit]], "next": next_runs(rows, limit)}
+    return {"runs": [shape.run_plain(row) for row in rows[: wanted.limit]], "next": next_runs(rows, wanted.limit)}
 
 
 def next_runs(rows: list[dict[str, Any]], limit: int) -> str | None:
@@ -97,34 +103,29 @@ def next_runs(rows: list[dict[str, Any]], limit: int) -> str | None:
     if len(rows) <= limit:
         return None
     last = rows[limit - 1]
-    return shape.place_after(last["rank"], last["created_at"], last["run_id"])
+    return place_after(last["rank"], last["created_at"], last["run_id"])
 
 
 @router.get("/runs/{run_id}", response_model=shape.RunInFull)
-async def show(run_id: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+async def show(run_id: str, house: InHouse, caller: Reader, _: NoQuery) -> dict[str, Any]:
     """A run: where it stands, who moves it next, its steps, questions and artifacts."""
     return await in_full(house, run_id, caller.context)
 
 
 @router.get("/runs/{run_id}/history", response_model=shape.HistoryPage)
-async def history(
-    run_id: str,
-    house: InHouse,
-    caller: Reader,
-    after: Annotated[int, Query(ge=-1, le=2**62)] = -1,
-    limit: Limit = shape.PAGE,
-) -> dict[str, Any]:
+async def history(run_id: str, house: InHouse, caller: Reader, wanted: Annotated[Stretch, Query()]) -> dict[str, Any]:
     """The transitions of a run, in order: which nodes ran, what came next, who moved it, and why."""
     await run_of(house, run_id, caller.tenant)
-    rows = await house.saver.history.transitions(run_id, after=after, limit=limit)
+    rows = await house.saver.history.transitions(run_id, after=wanted.after, limit=wanted.limit + 1)
+    page = rows[: wanted.limit]
     return {
-        "transitions": [{**row, "at": utc(row["at"])} for row in rows],
-        "next": rows[-1]["seq"] if len(rows) == limit else None,
+        "transitions": [{**row, "at": utc(row["at"])} for row in page],
+        "next": page[-1]["seq"] if len(rows) > len(page) else None,
     }
 
 
 @router.get("/runs/{run_id}/export", response_class=StreamingResponse)
-async def export(run_id: str, house: InHouse, caller: Reader) -> StreamingResponse:
+async def export(run_id: str, house: InHouse, caller: Reader, _: NoQuery) -> StreamingResponse:
     """Everything that happened to a run, as chained JSON lines; `gatepost export --verify` checks the file."""
     await run_of(house, run_id, caller.tenant)
     lines = export_lines(house.saver.pools, run_id, caller.tenant)
@@ -134,7 +135,7 @@ async def export(run_id: str, house: InHouse, caller: Reader) -> StreamingRespon
 
 
 @router.get("/runs/{run_id}/why", response_model=shape.Moved)
-async def who_moves_it(run_id: str, house: InHouse, caller: Reader) -> dict[str, Any]:
+async def who_moves_it(run_id: str, house: InHouse, caller: Reader, _: NoQuery) -> dict[str, Any]:
     """Who moves a run next, in a sentence, and the command that helps."""
     await run_of(house, run_id, caller.tenant)
     moved = await why_of(house, run_id, caller.tenant)

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from gatepost.checkpointing.answers import request_in
 from gatepost.checkpointing.history import utc
+from gatepost.service.http.sent import Given
 from gatepost.state.approval import DECISION_TYPES, DecisionType
-from gatepost.state.errors import InvalidValue
-
-PAGE = 50
-LARGEST_PAGE = 200
-PRINTED = r"^[^\x00-\x1f\x7f]*$"
-"""A text without control characters."""
-
-
-class Given(BaseModel):
-    """What a caller sends: nothing that is not named."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Shown(BaseModel):
@@ -117,6 +103,7 @@ class Approval(Shown):
     args_schema: dict[str, JsonValue]
     goal: str
     requested_by: str
+    fork_effects: str | None = Field(description="Of a fork; `reuse` and `dry-run`: a yes calls nothing.")
     opened_at: str
     decide_by: str | None
     act_by: str | None
@@ -207,6 +194,7 @@ def approval_plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "asked_of": asked.asked,
         "needed": asked.terms.needed(asked.level),
         "goal": row["goal"],
+        "fork_effects": row["fork_effects"],
         "opened_at": utc(row["opened_at"]),
         "decide_by": utc(row["decide_by"]) if row["decide_by"] else None,
         "act_by": utc(row["act_by"]) if row.get("act_by") else None,
@@ -228,44 +216,3 @@ def decision_plain(row: Mapping[str, Any]) -> dict[str, Any] | None:
         "authenticated": row["authenticated"],
         "at": utc(row["decided_at"]),
     }
-
-
-def place_after(*parts: Any) -> str:
-    """A place in an order, for the address of the next page."""
-    said = [utc_exact(part) if isinstance(part, datetime) else part for part in parts]
-    return base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
-
-
-def place_of(text: str | None, *kinds: type) -> tuple[Any, ...] | None:
-    """The place that a page's address names.
-
-    Raises:
-        InvalidValue: it is none of ours.
-    """
-    if text is None:
-        return None
-    try:
-        parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if not isinstance(parts, list) or len(parts) != len(kinds):
-            raise ValueError
-        return tuple(_part(part, kind) for part, kind in zip(parts, kinds, strict=True))
-    except (ValueError, TypeError, RecursionError):
-        raise InvalidValue("`after` is no place of ours: pass the `next` of the page before, as it is.") from None
-
-
-def utc_exact(moment: datetime) -> str:
-    """ISO 8601 to the microsecond."""
-    return moment.isoformat()
-
-
-def _part(part: object, kind: type) -> object:
-    if kind is datetime and isinstance(part, str):
-        found = datetime.fromisoformat(part)
-        if found.tzinfo is None:
-            raise ValueError
-        return found
-    if not isinstance(part, kind) or isinstance(part, bool) or (isinstance(part, int) and abs(part) > 2**31 - 1):
-        raise TypeError
-    if isinstance(part, str) and (not part.isprintable() or len(part) > 200):  # noqa: PLR2004
-        raise ValueError
-    return part

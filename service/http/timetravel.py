@@ -15,6 +15,7 @@ from gatepost.service.http.caller import Caller, InHouse, Reader, Starter
 from gatepost.service.http.house import House
 from gatepost.service.http.reading import run_of
 from gatepost.service.http.runs import telling
+from gatepost.service.http.sent import Given
 from gatepost.state.canonical import digest_of
 from gatepost.state.errors import RunExists, UnknownRun
 from gatepost.state.report import Cause
@@ -22,7 +23,7 @@ from gatepost.state.report import Cause
 router = APIRouter(tags=["time travel"])
 
 
-class Replay(shape.Given):
+class Replay(Given):
     """How far a run is to be executed again."""
 
     begin: int = Field(default=1, ge=1, le=2**31 - 1, description="The first transition to make again.")
@@ -30,7 +31,7 @@ class Replay(shape.Given):
     clocks: bool = Field(default=True, description="Also execute it at other times, to find code that reads the clock.")
 
 
-class Fork(shape.Given):
+class Fork(Given):
     """From which state of a run another one is to start, and what is to be otherwise."""
 
     at: str = Field(min_length=1, max_length=100, description="A transition's number, or a checkpoint's id.")

@@ -15,6 +15,7 @@ from gatepost.service.http.approvals import decided, next_approvals
 from gatepost.service.http.caller import Caller, InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.reading import approval_of
+from gatepost.service.http.sent import PRINTED, place_of
 from gatepost.service.pages import form
 from gatepost.service.pages.render import page
 from gatepost.service.pages.visitor import Visitor, form_of
@@ -23,7 +24,7 @@ from gatepost.state.errors import AlreadyDecided, CallerMistake, UnknownApproval
 from gatepost.state.status import ApprovalStatus
 
 router = APIRouter(include_in_schema=False)
-Text = Annotated[str, Query(max_length=300, pattern=shape.PRINTED)]
+Text = Annotated[str, Query(max_length=300, pattern=PRINTED)]
 PAGE = 40
 EVENTS = "/v1/events"
 
@@ -109,7 +110,7 @@ async def _listed(
         visitor.tenant,
         status=known,
         workflow=workflow or None,
-        after=shape.place_of(after or None, datetime, str),
+        after=place_of(after or None, datetime, str),
         limit=PAGE,
     )
     workflows = sorted(house.graph.equipment.catalog.workflows)

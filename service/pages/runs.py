@@ -17,6 +17,7 @@ from gatepost.service.http.caller import Caller, InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import problem_of
 from gatepost.service.http.runs import next_runs, started
+from gatepost.service.http.sent import PRINTED, place_of
 from gatepost.service.pages import form
 from gatepost.service.pages.render import page
 from gatepost.service.pages.visitor import Visitor, form_of
@@ -24,7 +25,7 @@ from gatepost.state.errors import CallerMistake, UnknownGoal
 from gatepost.state.status import RunStatus
 
 router = APIRouter(include_in_schema=False)
-Text = Annotated[str, Query(max_length=300, pattern=shape.PRINTED)]
+Text = Annotated[str, Query(max_length=300, pattern=PRINTED)]
 PAGE = 50
 
 
@@ -38,7 +39,7 @@ async def runs(
         status=status if status in set(RunStatus) else None,
         workflow=workflow or None,
         search=search.strip() or None,
-        after=shape.place_of(after or None, int, datetime, str),
+        after=place_of(after or None, int, datetime, str),
         limit=PAGE + 1,
     )
     filters = {"search": search, "status": status, "workflow": workflow, "next": next_runs(rows, PAGE)}

@@ -13,7 +13,7 @@ from gatepost.service.http.bulk import BulkAnswer, BulkItem, decided_together
 from gatepost.service.http.caller import Caller, InHouse
 from gatepost.service.http.house import House
 from gatepost.service.http.problem import Refused, problem_of
-from gatepost.service.http.shape import PRINTED
+from gatepost.service.http.sent import PRINTED
 from gatepost.service.pages.render import page
 from gatepost.service.pages.visitor import Visitor, form_of
 from gatepost.state.errors import CallerMistake

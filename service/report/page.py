@@ -46,6 +46,7 @@ async def report(books: Books, run_id: str, tenant: str) -> str:
         effects=await history.effects(run_id),
         approvals=await books.approvals.list(tenant, status=None, run_id=run_id, limit=SHOWN),
         artifacts=await history.artifacts(run_id),
+        spent=await history.spent(run_id),
         steps=[change.record for change in await history.steps(run_id)],
     )
 

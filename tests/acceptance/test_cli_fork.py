@@ -68,18 +68,24 @@ def test_a_finished_sale_is_forked_without_a_booking(sold: Shell) -> None:
     for effects, change in (("reuse", ()), ("dry-run", ("--set", "steps.book.args.cents=90"))):
         said = _forked(sold, "r1", "--effects", effects, *change, to=effects)
         assert said.code == Exit.WAITS
+        assert f"\n  a yes calls nothing: this run is a fork (effects: {effects}). The step gets a" in said.err
+        assert f"a yes calls nothing (a fork, effects: {effects})" in sold.run("approval", "list").out
         assert sold.run("approval", "approve", sold.question(effects), "--as", "alice").code == Exit.OK
         (row,) = sold.rows("SELECT * FROM gatepost.run WHERE run_id = %s", effects)
         assert (row["status"], row["parent_run_id"], row["fork_effects"]) == ("succeeded", "r1", effects)
         assert (row["requested_by"], row["input"]) == ("carol", {})
         assert sold.rows("SELECT key FROM gatepost.effect WHERE run_id = %s", effects) == []
         assert "earlier:" not in sold.run("history", effects).err
+    for some in (("--limit", "1"), ("--limit", "1", "--json")):
+        assert "there are more than these 1" in sold.run("run", "list", *some).err
+    assert sold.run("run", "list", "--limit", "3").err == ""
     assert (sold.booked(), _kept(sold, "r1")) == (booked, before)
 
 
 def test_a_fork_that_fires_books_once_after_an_approval_of_its_own(sold: Shell) -> None:
     before, booked = _kept(sold, "r1"), sold.booked()
-    assert _forked(sold, "r1", "--effects", "fire", "--set", "steps.book.args.cents=70", to="fired").code == Exit.WAITS
+    said = _forked(sold, "r1", "--effects", "fire", "--set", "steps.book.args.cents=70", to="fired")
+    assert (said.code, "a yes calls nothing" in said.err) == (Exit.WAITS, False)
     assert sold.booked() == booked
     sold.run("approval", "approve", sold.question("fired"), "--as", "alice")
     ((key, what),) = [one for one in sold.booked() if one not in booked]

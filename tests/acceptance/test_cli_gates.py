@@ -13,6 +13,7 @@ from tests.acceptance.shell import Said, Shell
 from typer.testing import CliRunner
 
 from gatepost.service.cli.app import app
+from gatepost.service.cli.exits import Exit
 from gatepost.testing import Database
 
 
@@ -44,6 +45,7 @@ def test_two_people_with_the_role_one_of_them_through_a_delegate(desk: Desk) -> 
     refused = desk.say("approval", "approve", asked, "--as", "alice")
     assert (refused.code, refused.out) == (2, "")
     assert "it takes the role finance, and alice holds none" in refused.err
+    assert "role grant alice finance` gives it" in refused.err
     for person in ("alice", "bob"):
         assert (
             desk.say("role", "grant", person, "finance", "--as", "hr").out == f"{person} now holds the role finance\n"
@@ -121,6 +123,9 @@ def test_people_are_listed_and_what_ended_stays_on_record(gatepost_database: Dat
     assert desk.say("delegation", "end", given[:7], "--as", "ada").out == f"{given} is over\n"
     again = desk.say("delegation", "end", given, "--as", "ada")
     assert (again.code, "is over already" in again.err) == (2, True)
+    for unknown in (("delegation", "end", "del_0"), ("notice", "retry", "ntc_0"), ("policy", "show", "0")):
+        assert (said := desk.say(*unknown)).code == Exit.NOT_FOUND
+        assert f"gatepost {unknown[0]} list` shows those" in " ".join(said.err.split())
     assert desk.say("delegation", "list").out == ""
     (over,) = _json(desk, "delegation", "list", "--all")
     assert (over["ended_by"], over["in_force"], over["passes_on"]) == ("ada", False, True)

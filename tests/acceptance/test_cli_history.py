@@ -38,6 +38,13 @@ def test_history_is_a_tree_on_a_terminal(sold: Shell) -> None:
     assert "(cli, asserted) (fine)" in " ".join(shown.split())
 
 
+def test_a_full_page_names_the_next_one_only_where_there_is_one(sold: Shell) -> None:
+    numbers = [line.split("\t")[0] for line in sold.run("history", "r1", "--after", "0").lines[1:]]
+    rest = len(numbers) - 2
+    assert f"--after {numbers[1]}" in sold.run("history", "r1", "--after", "0", "--limit", "2").err
+    assert sold.run("history", "r1", "--after", numbers[1], "--limit", str(rest)).err == ""
+
+
 def test_history_is_followed_to_the_end_of_the_run(shell: Shell) -> None:
     shell.run("run", "--goal", "sell", "--id", "r1")
     with shell.started("history", "r1", "--follow", "--json") as process:

@@ -129,6 +129,8 @@ def test_log_of_other_ways_to_end(shell: Shell, goal: str, code: int, lines: lis
     [
         (("run",), "gatepost workflow list"),
         (("run", "--goal", "sell", "--input", "{no"), "--input is no JSON"),
+        (("run", "--goal", "sell", "--input", "@-"), "standard input is empty"),
+        (("run", "--goal", "sell", "--input", "sale.json"), "A file is named so: --input @sale.json"),
         (("run", "--goal", "sell", "--input", "[1]"), "--input is a list"),
         (("run", "--goal", "sell", "--input", "@nowhere.json"), "nowhere.json cannot be read"),
         (("run", "--goal", "sell", "--set", "customer"), "'customer' is no name=value"),
@@ -142,8 +144,12 @@ def test_log_of_other_ways_to_end(shell: Shell, goal: str, code: int, lines: lis
         (("run", "list", "--limit", "0"), "--limit"),
         (("run", "list", "--status", "fine"), "--status"),
         (("nonsense",), "nonsense"),
+        (("resume", "run_4f"), "There is gatepost run resume."),
+        (("--tenant", "acme", "run", "list"), "It stands after the command"),
+        (("--goal", "sell"), "It stands after the command: gatepost run --goal"),
+        (("run", "stop", "run_4f"), "Perhaps it is gatepost run hold ID, or gatepost run cancel ID"),
         (("run", "--goal", "vendor", "onboarding", "--as", "ada"), 'needs quotes: --goal "vendor onboarding"'),
-        (("run", "vendor", "onboarding"), 'in quotes: gatepost run --goal "vendor onboarding"'),
+        (("run", "vendor", "onboarding"), "gatepost run --goal 'vendor onboarding'"),
         (("run", "start", "--goal", "vendor", "onboarding"), "A text of several words needs quotes"),
         (("approval", "respond", "apr_1", "get", "the", "report"), "A text of several words needs quotes"),
         (("replay", "--all-unfinished", "--from", "3"), "--break are for one run"),
@@ -281,6 +287,7 @@ def test_every_command_helps_with_an_example_and_the_exit_codes(monkeypatch: pyt
         said = CliRunner().invoke(app, [*path, "--help"], prog_name="gatepost")
         assert said.exit_code == 0, path
         assert "Exit codes:" in said.output, path
+        assert not re.search(r"\[\[|\]\]|\.\.\.[^ ]*\.\.\.", said.output.split("Usage:")[1].partition("\n")[0]), path
         assert ("Example:" if path else "Start one:") in said.output, path
     monkeypatch.setenv("COLUMNS", "300")
     wide = CliRunner().invoke(app, ["replay", "--help"])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def test_what_happened_is_no_question_of_yes_or_no(shell: Shell) -> None:
 def test_answer_may_be_carried_out_by_somebody_else(shell: Shell) -> None:
     shell.run("run", "--goal", "sell", "--id", "r1")
     recorded = shell.run("approval", "approve", shell.question("r1"), "--as", "alice", "--no-run")
+    assert f"a worker carries it out, or: {TYPED} run resume r1" in recorded.err
     assert (recorded.code, recorded.out) == (0, "recorded: approve by alice\n")
     assert shell.booked() == []
     assert [row["run_id"] for row in json.loads(shell.run("run", "list", "--status", "queued", "--json").out)] == ["r1"]
@@ -140,6 +142,11 @@ def test_artifacts_are_files_in_the_runs_own_folder(shell: Shell) -> None:
     printed = shell.run("run", "show", "r1", "--artifact", "../../escaped.json")
     assert printed.out.encode() == b'{"name": "../../escaped.json"}\n'
     assert shell.run("run", "show", "r1", "--artifact", "nothing").code == 6
+    assert "r1 is a run, and it asks nothing now" in shell.run("approval", "show", "r1").err
+    assert "approval show apr_0` looks for it among the approvals" in shell.run("run", "show", "apr_0").err
+    shown = shell.run("run", "show", "r1").lines
+    assert any(line.startswith("took ") for line in shown)
+    assert any(re.search(r"\tbook\tsucceeded\t1\t[0-9.]+ m?s$", line) for line in shown), shown
     # Where they cannot be written, they are not lost.
     unsaved = shell.run("run", "resume", "r1", "--artifacts", "till.py")
     assert unsaved.code == 0
@@ -167,7 +174,7 @@ def test_json_of_lists_and_reports(sold: Shell) -> None:
     ]
     assert (len(report["artifacts"]), len(report["approvals"])) == (4, 1)
     assert report["next"].startswith("r1 has ended: succeeded")
-    assert {"name", "goals", "description", "tools"} == _json(sold, "workflow", "list")[0].keys()
+    assert {"name", "goals", "description", "input_schema", "tools"} == _json(sold, "workflow", "list")[0].keys()
 
 
 def test_lists_in_a_pipe_are_a_line_for_each(sold: Shell) -> None:

@@ -205,7 +205,7 @@ def test_unknown_user(server: str) -> None:
 def test_unprepared_database(server: str) -> None:
     told = complaint(resolve(server).app)
     assert told.startswith("the database is not prepared at")
-    assert told.endswith("run: gatepost migrate")
+    assert told.endswith("run `gatepost migrate`")
 
 
 def test_wrong_password(home: Path, server: str) -> None:

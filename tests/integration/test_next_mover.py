@@ -5,7 +5,7 @@ claim query does.
 from __future__ import annotations
 
 import itertools
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -93,9 +93,10 @@ def test_a_timer_is_said_with_its_time_and_its_reason(yard: Yard) -> None:
 
 def test_a_question_is_said_with_its_limit(yard: Yard) -> None:
     yard.admit("a")
-    yard.ask("a", "open", decide_by=HOUR)
+    yard.ask("a", "open", decide_by=25 * HOUR)
     (row,) = _movers(yard)
     found = _why(yard, "a")
+    assert f" waits until {row['until'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC for a person" in found.sentence
     assert found.sentence.endswith(f" for a person to answer {row['detail']}.")
     assert found.command == ("approval", "show", row["detail"])
     assert row["until"] is not None

@@ -182,6 +182,9 @@ def test_a_step_of_a_run_and_the_version_it_was_judged_under(command: Command, g
     changed = command(*on, "policy", "explain", "--run", "r1", "--step", "charge").stdout
     assert f"judged under version {version}" in changed
     assert "run by small" in changed
+    command(*on, "run", "--goal", "sell", "--id", "r2", "--tenant", "acme")
+    theirs = command(*on, "policy", "explain", "--run", "r2", "--step", "charge", "--tenant", "acme")
+    assert "recorded: succeeded" in theirs.stdout
     unknown = command(*on, "policy", "explain", "--run", "r1", "--step", "late")
     assert unknown.exit_code == 2
     assert "not known yet" in unknown.stderr

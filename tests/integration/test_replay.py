@@ -371,6 +371,12 @@ def test_a_file_that_is_none_is_refused_with_the_line(broken: str, said: str) ->
         read_recording([broken], name="f")
 
 
+def test_a_graph_in_the_place_of_the_run_is_told_so() -> None:
+    graph_first: Any = [made.sale()]
+    with pytest.raises(InvalidValue, match=r"named by its id, not by a list. Write replay\('run_4f', graph\)"):
+        replay(graph_first, [made.sale()])
+
+
 def test_a_run_of_another_graph_version_is_refused(sale: Recording) -> None:
     sale.run["graph_version"] = "0"
     with pytest.raises(UnknownVersion, match="graph version 0"):

@@ -73,6 +73,8 @@ def test_a_run_is_started_followed_answered_and_read_back(alice: Person, served:
     history = alice.get(f"/v1/runs/{run}/history", params={"limit": 2})
     assert history["next"] == history["transitions"][-1]["seq"]
     rest = alice.get(f"/v1/runs/{run}/history", params={"after": history["next"], "limit": 200})
+    left = {"after": history["next"], "limit": len(rest["transitions"])}
+    assert alice.get(f"/v1/runs/{run}/history", params=left)["next"] is None  # full, and the last one
     told = [int(event["id"]) for event in events(alice, run) if event["event"] == "transition"]
     assert told == [row["seq"] for row in history["transitions"] + rest["transitions"]]
     resumed = events(alice, run, **{"Last-Event-ID": str(told[2])})
@@ -296,6 +298,28 @@ def test_a_body_that_is_too_long_is_refused_whatever_it_says_of_its_length(serve
 )
 def test_a_query_that_is_none_is_refused(alice: Person, query: str) -> None:
     assert alice.http.get(f"/v1/runs?{query}").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/v1/runs", "after, limit, status, workflow, search"),
+        ("/v1/approvals", "after, limit, status, run, workflow"),
+        ("/v1/runs/{run}/history", "after, limit"),
+        ("/v1/runs/{run}/artifacts", "after, limit"),
+        ("/v1/workflows", "none"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_those_there_are(
+    alice: Person, waiting: dict[str, Any], path: str, known: str
+) -> None:
+    refused = alice.http.get(path.format(run=waiting["run"]), params={"statuss": "failed"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, f"query/statuss: unknown here. Known: {known}")
+
+
+def test_a_body_that_is_not_said_to_be_json_is_answered_with_how(alice: Person) -> None:
+    said = alice.http.post("/v1/runs", content=b'{"goal": "sell"}', headers={"Content-Type": "text/plain"})
+    assert (said.status_code, "Content-Type: application/json" in said.json()["next"]) == (422, True)
 
 
 @pytest.mark.parametrize("text", ["%' OR '1'='1", "_", "%", "'; DROP TABLE gatepost.run --", "\u202e"])

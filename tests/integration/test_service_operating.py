@@ -84,7 +84,7 @@ def test_a_step_is_tried_again_or_left_out(alice: Person, folder: Path) -> None:
     again, without = failed(alice, folder, "sugar"), failed(alice, folder, "flour")
     assert post(alice, f"/v1/runs/{again}/steps/first/retry", reason="mended").status_code == 200
     assert alice.wait(again, "succeeded")
-    assert problem(post(alice, f"/v1/runs/{without}/steps/third/retry", reason="x")) == (422, "mistake")
+    assert problem(post(alice, f"/v1/runs/{without}/steps/third/retry", reason="x")) == (404, "not-found")
     assert post(alice, f"/v1/runs/{without}/steps/first/skip", reason="not needed").status_code == 200
     shown = alice.wait(without, "succeeded")
     assert {step["step"]: step["status"] for step in shown["steps"]} == {"first": "skipped", "second": "succeeded"}

@@ -141,6 +141,7 @@ def test_a_fork_without_a_change_is_the_same_and_two_clicks_are_one_fork(desk: h
     assert alice.get(f"/v1/runs/{back.headers['location'].split('/')[2]}")["input"]["note"] == "other"
     fork = once.headers["location"].split("/")[2]
     assert alice.wait(fork, "blocked", "succeeded", "failed")["status"] == "blocked"
+    assert alice.asked(fork)["fork_effects"] == "reuse"
     question = desk.get(f"/inbox/{alice.asked(fork)['id']}").text
     assert ("is a fork that calls nothing" in question, "is called once" in question) == (True, False)
     alice.decide(alice.asked(fork)["id"], type="approve")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from langgraph.types import Command
 
-from gatepost import EffectContext, FixedPlan, NotDone, Plan, Policy, Step, Workflow, tool
+from gatepost import Conclusion, EffectContext, Ending, FixedPlan, NotDone, Plan, Policy, Step, Workflow, tool
 from gatepost.graph.compiled import GatepostGraph
 from gatepost.state.errors import LostRun
 
@@ -20,6 +20,10 @@ unless { context has budget && context.spent + context.cost > context.budget };
 @id("over") forbid (principal, action == Action::"run", resource)
 when { context has budget && context.args has cents && context.spent + context.args.cents > context.budget };
 """
+
+
+def said(ending: Ending) -> Conclusion:
+    return Conclusion(outcome={"units": ending.spent})
 
 
 class Shop:
@@ -58,7 +62,7 @@ class Shop:
     def run(self, *steps: Step) -> dict[str, Any]:
         """Begin."""
         plan = FixedPlan(Plan(steps=steps))
-        flow = Workflow(name="w", goals=("w",), strategy=plan, tools=self.tools, budget=25)
+        flow = Workflow(name="w", goals=("w",), strategy=plan, tools=self.tools, budget=25, conclude=said)
         self.graph = self.build([flow], policy=Policy(THRIFTY))
         return self.say({"goal": "w"})
 
@@ -104,7 +108,9 @@ def test_a_read_that_failed_counts_and_counts_again_when_it_is_made_anew(shop: S
     shop.ends = ["refused"]
     failed = shop.run(Step(id="look", tool="look", args={"cents": 10}))
     assert (failed["approval"].kind, spent(failed)) == ("failure", 10)
-    assert spent(shop.answer(failed["approval"].approve(by="bob"))) == 20
+    done = shop.answer(failed["approval"].approve(by="bob"))
+    assert (spent(done), done["outcome"]["units"]) == (20, 20)
+    assert shop.graph.saver.bridge.run(shop.graph.saver.history.spent("run")) == 20
 
 
 def test_a_call_whose_process_died_counts_once(shop: Shop, lone_owner: Any) -> None:

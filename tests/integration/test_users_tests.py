@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.conftest import Shop
 
-from gatepost import FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, build_graph, ref, tool
+from gatepost import Checkpointer, FixedPlan, GatepostGraph, Plan, Policy, Step, Workflow, build_graph, ref, tool
 from gatepost.nodes.policy import InvalidPolicy
 from gatepost.nodes.tool import ToolMistake
 from gatepost.state.errors import InvalidPlan
@@ -27,6 +27,8 @@ def test_fake_of_a_write_is_asked_about_as_the_write_itself(shop: Shop, build: C
     assert (result["steps"]["charge"]["output"], shop.sold()) == ("fake ada 100", [])
     steps = ["look=running", "look=succeeded", "charge=blocked", "charge=running", "charge=succeeded"]
     assert_history(graph.saver, shop.run(), steps)
+    with pytest.raises(AssertionError, match="nothing is on record of the steps of a run 'mistyped'"):
+        assert_history(graph.saver, "mistyped", steps)
 
 
 def test_fake_that_would_go_past_the_gate_is_refused(shop: Shop, build: Callable[..., GatepostGraph]) -> None:
@@ -46,6 +48,18 @@ def test_script_that_is_too_long_is_told_why_the_run_ended(shop: Shop, build: Ca
     graph = build(shop.workflows(), tools={"look": broken})
     with pytest.raises(Unscripted, match=r"1 of the answers .* ended as failed: step look failed: .*no ada here"):
         finish(graph, {"goal": "sell"}, shop.config(), answers=[approve()])
+
+
+@pytest.fixture
+def checkpointer() -> str:
+    return "what a user has under a name as common as this"
+
+
+def test_names_of_a_user_are_left_alone(checkpointer: str, gatepost_graph: Callable[..., GatepostGraph]) -> None:
+    look = tool(effect="read")(fake_charge)
+    plan = Plan(steps=(Step(id="look", tool="fake_charge", args={"customer": "ada", "cents": 1}),))
+    graph = gatepost_graph([Workflow(name="w", goals=("w",), strategy=FixedPlan(plan), tools=(look,))])
+    assert isinstance(graph.saver, Checkpointer), checkpointer
 
 
 LOOK: dict[str, Any] = {"name": "ada"}

@@ -11,7 +11,7 @@ from gatepost.state.status import RUN_TRANSITIONS, RunStatus
 @pytest.mark.parametrize("status", RunStatus)
 @pytest.mark.parametrize("mode", Mode)
 def test_every_mode_says_something_about_every_status(mode: Mode, status: RunStatus) -> None:
-    why = refusal(mode, status)
+    why = refusal(mode, status, "run_4f")
     assert (why is None) == (status in STANDS[mode])
     assert why is None or len(why.split()) > 4
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from gatepost.service import terminal
+from gatepost.service import grid, terminal
 from gatepost.service.artifacts import file_name, save
 
 HOSTILE = [
@@ -141,3 +142,36 @@ def test_newest_version_is_saved_with_exactly_its_bytes(tmp_path: Path) -> None:
 def test_nothing_to_save_makes_no_folder(tmp_path: Path) -> None:
     assert save(tmp_path / "r1", []) == []
     assert list(tmp_path.iterdir()) == []
+
+
+WORDS = st.text(st.sampled_from("ab漢 "), max_size=60)
+
+
+@given(st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(WORDS, min_size=n, max_size=n), min_size=1, max_size=5)),
+       st.integers(1, 120))  # fmt: skip
+def test_a_grid_breaks_no_word_and_fits_the_terminal(rows: list[list[str]], room: int) -> None:
+    heads = [f"h{number}" for number in range(len(rows[0]))]
+    wide = grid.widths(heads, rows, room=room)
+    if wide is None:
+        return
+    assert sum(wide) + grid.GAP * (len(wide) - 1) <= room
+    for row in rows:
+        for cell, width in zip(row, wide, strict=True):
+            assert all(cell_len(word) <= width or cell_len(word) > grid.LONGEST for word in cell.split())
+
+
+def test_a_terminal_that_is_too_narrow_for_its_ids_shows_records() -> None:
+    row = ["apr_4d0ee3bbb32a", "run_b6710d265005", "2026-11-21 23:18:31Z", "", "no policy lets charge run unattended"]
+    heads = ["approval", "run", "since", "until", "why"]
+    assert grid.widths(heads, [row], room=200) == [16, 16, 20, 5, 36]
+    assert grid.widths(heads, [row], room=60) is None
+    assert grid.record(heads, row)[0] == ("approval  ", "apr_4d0ee3bbb32a")
+    assert "until     " not in dict(grid.record(heads, row))
+
+
+def test_a_list_that_is_cut_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.table(("id",), [("a",), ("b",)], empty="none", limit=1)
+    terminal.as_json(["a", "b"], limit=1)
+    said = capsys.readouterr()
+    assert said.out == 'id\na\n[\n  "a"\n]\n'
+    assert said.err.count("there are more than these 1") == 2

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.main import get_command
 
+from gatepost.service.cli.app import app
 from gatepost.service.cli.typed import pair, program, retyped, typed
 from gatepost.service.cli.values import read_pairs
 
@@ -61,3 +66,27 @@ def test_command_in_a_message_works_where_it_is_read(monkeypatch: pytest.MonkeyP
         "--tenant b`, `x`."
     )
     assert retyped(said, ()) == said.replace("`gatepost", "`.venv/bin/gatepost")
+
+
+ROOMS = ("state", "checkpointing", "nodes", "graph")
+TYPED_ELSEWHERE = {"gatepost worker", "At a terminal: gatepost approval show "}
+"""The name of connections; and a line of a mail, whose reader has a shell of their own."""
+
+
+def test_messages_from_below_name_commands_so_that_they_are_retyped() -> None:
+    bare = re.compile(rf"(?<!`)\bgatepost ({'|'.join(get_command(app).commands)})\b")  # type: ignore[attr-defined]
+    found = [
+        f"{path}: {text}"
+        for room in ROOMS
+        for path in Path(import_module(f"gatepost.{room}").__path__[0]).glob("*.py")
+        for text in _said(ast.parse(path.read_text(encoding="utf-8")))
+        if bare.search(text) and text not in TYPED_ELSEWHERE
+    ]
+    assert found == []
+
+
+def _said(tree: ast.Module) -> list[str]:
+    """Every text of a module that documents nothing."""
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documentation]
+    return [node.value for node in texts if isinstance(node.value, str)]

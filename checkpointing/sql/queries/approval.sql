@@ -99,7 +99,8 @@ ORDER BY (a.approval_id = %(prefix)s) DESC, a.approval_id LIMIT 6;
 -- name: list
 -- A page of approvals, oldest first.
 SELECT a.approval_id, a.run_id, a.step_id, a.status, a.request, a.impact, a.judged, a.opened_at, a.level, a.quorum, a.decide_by, a.closed_at,
-       r.goal, d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.on_behalf_of, d.at AS decided_at,
+       r.goal, r.fork_effects,
+       d.principal, d.type, d.comment, d.args, d.channel, d.authenticated, d.on_behalf_of, d.at AS decided_at,
        (SELECT count(DISTINCT v.counted_as) FROM gatepost.vote v
         WHERE v.approval_id = a.approval_id AND v.level = a.level AND v.type IN ('approve', 'edit')) AS yes
 FROM gatepost.approval a JOIN gatepost.run r USING (run_id) LEFT JOIN gatepost.decision d USING (approval_id)

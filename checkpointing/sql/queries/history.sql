@@ -14,6 +14,15 @@ FROM gatepost.step s JOIN (
 WHERE s.run_id = %(run_id)s
 ORDER BY s.seq, s.step_id;
 
+-- name: spent
+-- What a run has set out to spend: what is counted on the last record of each generation of each step.
+SELECT coalesce(sum(cost) FILTER (WHERE counted), 0)::bigint AS spent FROM (
+    SELECT DISTINCT ON (step_id, record ->> 'generation')
+           (record ->> 'cost')::bigint AS cost, (record ->> 'counted')::boolean AS counted
+    FROM gatepost.step WHERE run_id = %(run_id)s
+    ORDER BY step_id, record ->> 'generation', seq DESC
+) AS last;
+
 -- name: artifacts
 -- The artifacts of a run as of a transition.
 SELECT name, version, seq, step_id, media_type, content, sha256, parents, at FROM gatepost.artifact
