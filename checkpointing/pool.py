@@ -62,7 +62,12 @@ class _LastUsedFirst(deque[Connection]):
     another cold one (a tenth of the time of a step, a fifth of the server's).
     """
 
-    popleft = deque.pop
+    shrinks = False
+    """Whether the library takes one to close it: the one that rested longest, then."""
+
+    def popleft(self) -> Connection:
+        """The connection that the library takes."""
+        return super().popleft() if self.shrinks else self.pop()
 
 
 class Pool(AsyncConnectionPool[Connection]):
@@ -70,7 +75,14 @@ class Pool(AsyncConnectionPool[Connection]):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._pool = _LastUsedFirst()
+        self._pool = self._resting = _LastUsedFirst()
+
+    async def _shrink_pool(self) -> None:
+        self._resting.shrinks = True
+        try:
+            await super()._shrink_pool()
+        finally:
+            self._resting.shrinks = False
 
     @classmethod
     async def worker(cls, q: Any) -> None:

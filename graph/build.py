@@ -33,7 +33,7 @@ from gatepost.nodes.policy_gate import policy_gate
 from gatepost.nodes.policy_sets import PolicySets, TenantPolicies, set_of, tenants_of
 from gatepost.nodes.replacement import Replacement
 from gatepost.nodes.visit import Equipment, Visit
-from gatepost.nodes.workflow import FixedPlan, Workflow
+from gatepost.nodes.workflow import FixedPlan, Workflow, origin_of
 from gatepost.state.board import Board
 from gatepost.state.channels import STATE_SCHEMA, RunInput, RunState, check_version
 from gatepost.state.errors import DoorClosed, InvalidPlan, InvalidValue, NotHeld
@@ -138,12 +138,13 @@ def _a_policy(policy: object) -> None:
 
 def _fitting(catalog: Catalog) -> dict[str, Plan]:
     """What a fixed plan names is known before any run: it is looked at now, as the planner does with other plans."""
-    fixed = {}
+    fixed: dict[str, Plan] = {}
     for name, workflow in catalog.workflows.items():
         if not isinstance(workflow.strategy, FixedPlan):
             continue
         try:
-            plan = plan_of(workflow.strategy.steps).model_copy(update={"version": 1, "origin": FixedPlan.origin})
+            origin = origin_of(workflow.strategy)
+            plan = plan_of(workflow.strategy.steps).model_copy(update={"version": 1, "origin": origin})
             plan, unmet = completed(plan, workflow, catalog.tools(name), Board(None))
             wrong = [*misfits(plan, catalog.tools(name), Board(None)), *unmet]
         except InvalidValue as error:
@@ -153,7 +154,8 @@ def _fitting(catalog: Catalog) -> dict[str, Plan]:
                 f"the fixed plan of workflow {name!r} does not fit its tools: {'; '.join(wrong[:20])}. "
                 "Correct the plan, or what the tool takes."
             )
-        fixed[name] = plan
+        if type(workflow.strategy) is FixedPlan:  # another kind of it may plan otherwise for each run
+            fixed[name] = plan
     return fixed
 
 

@@ -55,7 +55,7 @@ def _call(step: Any) -> Call:
     plain = isinstance(step, RunnableCallable) and not (step.trace or step.explode_args or step.kwargs)
     if not plain or step.afunc is None or step.func_accepts.keys() != {"config"}:
         return step.ainvoke  # type: ignore[no-any-return]
-    function = step.afunc
+    function: Any = step.afunc
     return lambda given, config: function(given, config=config)
 
 

@@ -142,15 +142,14 @@ class Policy:
         The gate and the executor ask the same: what a set said of a question, it says again.
         """
         question = question if self.timed or question.now is None else replace(question, now=None)
-        try:
-            asked = question.key()
-        except (TypeError, ValueError, RecursionError) as error:
-            return combined([("", self, _unasked(error))], question, self.version)
-        if (known := self._said.get(asked)) is None:
+        if (asked := question.key()) is not None and (known := self._said.get(asked)) is not None:
+            return known
+        said = combined([("", self, self.say(question))], question, self.version)
+        if asked is not None:
             if len(self._said) >= REMEMBERED:
                 self._said.clear()
-            known = self._said[asked] = combined([("", self, self.say(question))], question, self.version)
-        return known
+            self._said[asked] = said
+        return said
 
     def may_decide(
         self, *, principal: str, requester: str, tenant: str, step: str, tool: str, **more: Any

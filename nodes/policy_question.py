@@ -40,19 +40,18 @@ class Question:
     now: datetime | None = None
     """UTC, of the transition that judges; None where nobody knows, which asks if a policy looks at it."""
 
-    def key(self) -> bytes:
-        """What two questions have in common to which a set says the same.
+    def key(self) -> bytes | None:
+        """What all questions have in common to which a set says the same; None: each is asked by itself.
 
         Types count: to Cedar, 1.0 and 1 are two values. A difference in the order of members costs a question more.
-
-        Raises:
-            ValueError: it holds what is no plain data.
         """
         now = None if self.now is None else self.now.isoformat()
         said = (self.principal, self.tenant, self.step, self.tool, str(self.effect), self.origin, self.purpose)
-        # Version 2 of the format does not tell whether two texts are one object.
         whole: Any = (*said, self.workflow, self.cost, self.spent, self.budget, now, self.args)
-        return marshal.dumps(whole, 2)
+        try:
+            return marshal.dumps(whole, 2)  # this version does not tell whether two texts are one object
+        except ValueError:
+            return None  # a subclass of a plain type, or nested too deep
 
 
 def request_of(principal: str, action: str, step: str, context: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue, PydanticUserError, TypeAdapter, ValidationError
 
 from gatepost.nodes import declaration
 from gatepost.nodes.cost import check_budget
@@ -180,6 +180,14 @@ class Workflow:
         planned = self.strategy.steps.steps if isinstance(self.strategy, FixedPlan) else ()
         return {step.id: step.tool for step in planned}
 
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema of what a run is started with; empty where that is any data, or of types that no schema tells."""
+        try:
+            return {} if self.input is None else self.input.model_json_schema()
+        except PydanticUserError:
+            return {}
+
     def checked_input(self, value: object) -> dict[str, JsonValue]:
         """The run's input as plain data, defaults filled in.
 
@@ -193,7 +201,7 @@ class Workflow:
             return TypeAdapter(dict[str, JsonValue]).validate_python(value)
         except ValidationError as error:
             said = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors())
-            takes = "" if self.input is None else f". It takes {takes_of(self.input.model_json_schema())}."
+            takes = f". It takes {takes_of(schema)}." if (schema := self.input_schema) else ""
             raise InvalidValue(f"the input of workflow {self.name!r} cannot be used: {said}{takes}") from None
 
 

@@ -93,7 +93,9 @@ def go_on(desk: Desk, run_id: str, recorded: Recorded, *, name: str | None, no_r
         return
     if no_run:
         terminal.say(f"recorded: {recorded.decision.type} by {recorded.decision.by}")
-        terminal.hint(f"a worker carries it out, or: {desk.typed('run', 'resume', run_id)}")
+        run = desk.run(desk.books.runs.get(run_id, desk.tenant))
+        first = f"after {desk.typed('run', 'release', run_id)}, " if run["status"] == RunStatus.HELD else ""
+        terminal.hint(f"{first}a worker carries it out, or: {desk.typed('run', 'resume', run_id)}")
         return
     try:
         carry_on(desk, None, run_id, Manner(name=name, artifacts=artifacts, ask=False))

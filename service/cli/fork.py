@@ -84,7 +84,7 @@ async def _schemas(desk: Desk, row: Mapping[str, Any]) -> tuple[dict[str, Any] |
     """What the input takes, and what the arguments of each planned step take."""
     catalog = desk.graph.equipment.catalog
     workflow, tools = catalog.named(row["workflow"]), catalog.tools(row["workflow"])
-    given = workflow.input.model_json_schema() if workflow.input is not None else None
+    given = workflow.input_schema or None
     if not row["plan_version"]:
         return given, {}
     plan = await desk.books.history.plan(row["run_id"], row["plan_version"])

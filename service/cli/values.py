@@ -110,7 +110,7 @@ def _source(text: str) -> str:
 def _cure(text: str, what: str) -> str:
     if text.startswith("@"):
         return f"Correct {'what is written to it' if text == '@-' else text[1:]}."
-    if Path(text).suffix:
+    if Path(text).suffix and not text.lstrip().startswith(("{", "[")):
         return f"A file is named so: {what} @{text}"
     return "Quote it for the shell: '{\"name\": 1}'."
 

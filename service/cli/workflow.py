@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -52,7 +52,7 @@ def list_workflows(context: typer.Context, *, as_json: Json = False) -> None:
                 workflow.name,
                 "; ".join(workflow.goals),
                 ", ".join(f"{tool.name} ({tool.effect})" for tool in workflow.tools),
-                takes_of(_schema(workflow)) if workflow.input else "any",
+                takes_of(schema) if (schema := workflow.input_schema) else "any",
             )
             for workflow in found
         ],
@@ -60,15 +60,11 @@ def list_workflows(context: typer.Context, *, as_json: Json = False) -> None:
     )
 
 
-def _schema(workflow: Workflow) -> dict[str, Any]:
-    return workflow.input.model_json_schema() if workflow.input is not None else {}
-
-
 def _described(workflow: Workflow) -> dict[str, object]:
     return {
         "name": workflow.name,
         "goals": list(workflow.goals),
         "description": workflow.description,
-        "input_schema": _schema(workflow),
+        "input_schema": workflow.input_schema,
         "tools": {tool.name: str(tool.effect) for tool in workflow.tools},
     }

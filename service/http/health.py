@@ -36,7 +36,7 @@ async def known(house: InHouse, caller: Reader, _: NoQuery) -> list[dict[str, ob
             "goals": list(workflow.goals),
             "description": workflow.description,
             "tools": {tool.name: str(tool.effect) for tool in workflow.tools},
-            "input_schema": workflow.input.model_json_schema() if workflow.input else {},
+            "input_schema": workflow.input_schema,
         }
         for workflow in house.graph.equipment.catalog.workflows.values()
     ]

@@ -107,7 +107,7 @@ async def _groups(house: House, row: Mapping[str, Any], at: Transition | None) -
     channels = await channels_of_transition(house, row["run_id"], at) if at else None
     if at is None or channels is None or known is None or not channels.get("plan_version"):
         return []
-    schema = known.input.model_json_schema() if known.input else {}
+    schema = known.input_schema
     run_input = channels["input"]
     groups = [Group("The input", "input", form.fields(schema, run_input, prefix="input"), run_input)]
     version = channels["plan_version"]

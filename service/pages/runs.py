@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from gatepost.nodes.workflow import Workflow
 from gatepost.service.http import shape
 from gatepost.service.http.again import id_from, needed
 from gatepost.service.http.caller import Caller, InHouse
@@ -70,7 +69,7 @@ async def start(request: Request, house: InHouse, visitor: Visitor) -> Response:
     goal = given.get("goal", "")
     try:
         workflow = house.graph.equipment.catalog.for_goal(goal)
-        asked = form.fields(_schema(workflow), {})
+        asked = form.fields(workflow.input_schema, {})
         values = form.read(given, asked, {}) if workflow.input else _free(given)
         run_id = id_from(needed(given.get("request_key")), visitor)
         await started(house, visitor, run_id, shape.Start(goal=goal, input=values))
@@ -99,15 +98,11 @@ async def _start_page(
         goals=goals,
         goal=goal,
         chosen=chosen,
-        fields=form.fields(_schema(chosen), {}) if chosen else [],
+        fields=form.fields(chosen.input_schema, {}) if chosen else [],
         request_key=(given or {}).get("request_key") or secrets.token_urlsafe(16),
         typed=given or {},
         refused=refused,
     )
-
-
-def _schema(workflow: Workflow) -> dict[str, Any]:
-    return workflow.input.model_json_schema() if workflow.input else {}
 
 
 def _free(given: dict[str, str]) -> dict[str, Any]:

@@ -131,6 +131,7 @@ def test_log_of_other_ways_to_end(shell: Shell, goal: str, code: int, lines: lis
         (("run", "--goal", "sell", "--input", "{no"), "--input is no JSON"),
         (("run", "--goal", "sell", "--input", "@-"), "standard input is empty"),
         (("run", "--goal", "sell", "--input", "sale.json"), "A file is named so: --input @sale.json"),
+        (("run", "--goal", "sell", "--input", "{vendor: acme.com}"), "Quote it for the shell"),
         (("run", "--goal", "sell", "--input", "[1]"), "--input is a list"),
         (("run", "--goal", "sell", "--input", "@nowhere.json"), "nowhere.json cannot be read"),
         (("run", "--goal", "sell", "--set", "customer"), "'customer' is no name=value"),

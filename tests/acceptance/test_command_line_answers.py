@@ -62,6 +62,10 @@ def test_an_answer_to_a_held_run_waits_for_its_release(shell: Shell) -> None:
     assert f"it is carried out after: {TYPED} run release r1\n" in answered.err
     assert shell.run("run", "release", "r1").out == "r1 is queued\n"
     assert (shell.run("run", "resume", "r1").code, len(shell.booked())) == (0, 1)
+    shell.run("run", "--goal", "sell", "--id", "r2")
+    shell.run("run", "hold", "r2", "--reason", "the vendor called")
+    later = shell.run("approval", "approve", shell.question("r2"), "--as", "alice", "--no-run")
+    assert f"after {TYPED} run release r2, a worker carries it out" in later.err
 
 
 def test_ids_may_be_abbreviated_while_they_are_clear(shell: Shell) -> None:

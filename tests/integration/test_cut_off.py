@@ -269,6 +269,12 @@ def test_one_statement_after_another_meets_one_server_process(gatepost_database:
         for _ in range(6):
             async with pools.connection() as connection:
                 met.add(connection.info.backend_pid)
+        pool = await pools.here()
+        for _ in range(2):  # what the library does every ten minutes; once, it only looks
+            await pool._shrink_pool()
+        assert pool.get_stats()["pool_size"] == 2
+        async with pools.connection() as connection:
+            met.add(connection.info.backend_pid)
         await pools.close()
         return met
 

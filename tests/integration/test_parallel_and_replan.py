@@ -97,6 +97,26 @@ class Replans:
         return Plan(steps=(*self.first, *self.more))
 
 
+class Part(FixedPlan):
+    """A fixed plan of which each run gets the step that its input names."""
+
+    origin = "model"
+
+    def plan(self, situation: Situation) -> Plan | None:
+        wanted = situation.input["step"]
+        mine = tuple(one for one in self.steps.steps if one.id == wanted)
+        return None if situation.plan else Plan(steps=mine)
+
+
+def test_another_kind_of_fixed_plan_is_asked_by_every_run(yard: Yard, shop: Any, owner: Any) -> None:
+    graph = yard.graph(Part(Plan(steps=(Step(id="a", tool="do"), Step(id="b", tool="do")))))
+    for run, step in (("r1", "a"), ("r2", "b")):
+        graph.invoke({"goal": "w", "input": {"step": step}}, {"configurable": {"thread_id": run}})
+    assert yard.calls == Counter("ab")
+    plans = [row["plan"] for row in owner.rows("SELECT plan FROM gatepost.plan")]
+    assert {plan["origin"] for plan in plans} == {"model"}
+
+
 def test_a_finding_among_three_parallel_steps_plans_anew_and_repeats_nothing(yard: Yard, shop: Any, owner: Any) -> None:
     first = (
         Step(id="a", tool="do"),

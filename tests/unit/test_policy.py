@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
@@ -222,6 +224,24 @@ def test_what_was_judged_is_remembered_by_value_and_kind() -> None:
     policy = Policy('@id("whole") permit (principal, action, resource) when { context.args.n == 1 };')
     verdicts = [judge(policy, {"n": n}).verdict for n in (1, 1.0, 1, True)]
     assert verdicts == [RUN, ASK, RUN, ASK]
+
+
+class Wire(StrEnum):
+    NAME = "wire"
+
+
+class Cost(IntEnum):
+    HIGH = 50
+
+
+@pytest.mark.parametrize("changed", [{"tool": Wire.NAME}, {"tenant": Wire.NAME}, {"cost": Cost.HIGH}])
+def test_what_is_more_than_a_text_or_a_number_is_forbidden_and_permitted_all_the_same(changed: dict[str, Any]) -> None:
+    """It has no key under which a judgement is remembered."""
+    name, value = next(iter(changed.items()))
+    named = f"context.{name} == {json.dumps(value)}"
+    for _ in range(2):
+        assert judge(forbid(named), **changed).verdict is FORBID
+        assert judge(ALLOW, **changed).verdict is RUN
 
 
 def _nested(levels: int) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langgraph.checkpoint.memory import MemorySaver
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from gatepost import (
     Conclusion,
@@ -21,7 +22,7 @@ from gatepost import (
 )
 from gatepost.nodes.catalog import Catalog
 from gatepost.nodes.tool import ToolMistake
-from gatepost.state.errors import DoorClosed
+from gatepost.state.errors import DoorClosed, InvalidValue
 
 
 @tool(effect="read")
@@ -65,6 +66,27 @@ SLIPS = [
     pytest.param("compensate_on", {RunStatus.SUCCEEDED}, "'succeeded'>, which undoes nothing", id="success undoes"),
     pytest.param("compensate_on", {"fialed"}, "'fialed', which undoes nothing", id="no such ending"),
 ]  # fmt: skip
+
+
+class Foreign:
+    """A type of somebody else's, which no schema tells."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class Told(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    what: Annotated[Foreign, BeforeValidator(Foreign), PlainSerializer(lambda value: value.text)]
+    count: int = 1
+
+
+def test_input_of_types_that_no_schema_tells_is_taken_and_refused() -> None:
+    sale = Workflow(name="sale", goals=("sell",), strategy=FixedPlan(Plan(steps=())), tools=(), input=Told)
+    assert (sale.input_schema, sale.checked_input({"what": "it"})) == ({}, {"what": "it", "count": 1})
+    with pytest.raises(InvalidValue, match="input of workflow 'sale' cannot be used: count: "):
+        sale.checked_input({"what": "it", "count": "many"})
 
 
 @pytest.mark.parametrize(("part", "value", "said"), SLIPS)
