@@ -23,8 +23,9 @@ async def finalizer(state: RunState, visit: Visit) -> dict[str, Any]:
     """One visit: conclude, and end the run."""
     proposed = state.get("ending") or {}
     status, reason = RunStatus(proposed["status"]), proposed.get("reason", "")
+    ending = await _ending(state, visit, status, reason)  # a database that fails here is no failure of the run
     try:
-        conclusion = _checked(visit.workflow.conclude(await _ending(state, visit, status, reason)))
+        conclusion = _checked(visit.workflow.conclude(ending))
     except GatepostError as error:
         status, reason, conclusion = _broken(reason, str(error))
     except Exception as error:  # noqa: BLE001 (a workflow's own code may raise anything; it becomes state)

@@ -21,7 +21,7 @@ from gatepost.state.board import Board
 from gatepost.state.canonical import digest_of
 from gatepost.state.channels import STATE_SCHEMA, RunState
 from gatepost.state.effect import EffectClass
-from gatepost.state.errors import GatepostError, InvalidPlan
+from gatepost.state.errors import DatabaseUnavailable, GatepostError, InvalidPlan, LostRun
 from gatepost.state.plan import Plan, plan_of
 from gatepost.state.reference import references
 from gatepost.state.status import RunStatus, StepStatus
@@ -62,6 +62,8 @@ async def _plan(state: RunState, visit: Visit) -> dict[str, Any]:
         if plan is None:
             plan = plan_of(answer).model_copy(update={"version": version, "origin": origin_of(visit.workflow.strategy)})
             plan = fitted(plan, visit.workflow, visit.tools, visit.board)
+    except (DatabaseUnavailable, LostRun):
+        raise  # of what it asked through us; the run has not failed
     except GatepostError as error:
         return _give_up(visit, str(error))
     except Exception as error:  # noqa: BLE001 (a strategy may raise anything; it becomes state)

@@ -23,6 +23,7 @@ from gatepost import (
     GatepostGraph,
     Plan,
     Policy,
+    Situation,
     Step,
     Workflow,
     build_graph,
@@ -167,6 +168,42 @@ def test_a_commit_whose_answer_is_lost_is_found_again(
             sale.finishes({"configurable": {"thread_id": f"deaf-{n}"}}, lone_owner, f"deaf-{n}")
             assert deaf.left <= 0
             assert len(sale.booked) == 2
+
+
+class Asks:
+    """Asks a model for its plan."""
+
+    async def plan(self, situation: Situation) -> Plan | None:
+        async def model(_: Any) -> str:
+            return "look"
+
+        if situation.plan is not None:
+            return None
+        said = await situation.ask({"goal": situation.goal}, model)
+        return Plan(steps=(Step(id="look", tool=str(said)),))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param("-- What a model said to the same prompt", id="the planner's"),
+        pytest.param("-- A page of approvals", id="the finalizer's"),
+    ],
+)
+def test_a_read_that_is_cut_off_is_no_failure_of_the_run(
+    gatepost_graph: Any, lone_owner: Any, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    @tool(effect="read")
+    def look() -> str:
+        return "seen"
+
+    graph = gatepost_graph([Workflow(name="w", goals=("w",), strategy=Asks(), tools=(look,))])
+    config: Any = {"configurable": {"thread_id": "run"}}
+    Deaf(monkeypatch, 1, said)
+    with pytest.raises(DatabaseUnavailable):
+        graph.invoke({"goal": "w"}, config)
+    assert lone_owner.run("run")["status"] == "queued"
+    assert graph.invoke({"goal": "w"}, config)["status"] == "succeeded"
 
 
 def test_an_intent_whose_answer_is_lost_is_no_call_that_was_cut_off(
