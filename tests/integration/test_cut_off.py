@@ -307,9 +307,9 @@ def test_one_statement_after_another_meets_one_server_process(gatepost_database:
             async with pools.connection() as connection:
                 met.add(connection.info.backend_pid)
         pool = await pools.here()
-        for _ in range(2):  # what the library does every ten minutes; once, it only looks
+        for _ in range(2):  # what the library does every ten minutes; it may only look, the first time
             await pool._shrink_pool()
-        assert pool.get_stats()["pool_size"] == 2
+        assert 1 <= pool.get_stats()["pool_size"] < 3
         async with pools.connection() as connection:
             met.add(connection.info.backend_pid)
         await pools.close()
