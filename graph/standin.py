@@ -15,7 +15,7 @@ from pydantic import JsonValue, ValidationError
 
 from gatepost.checkpointing.answers import Standing, standing_in
 from gatepost.checkpointing.approvals import Approvals
-from gatepost.checkpointing.effect_rows import Entry, Intent
+from gatepost.checkpointing.effect_rows import Entry, Intent, entry_of
 from gatepost.checkpointing.entries import Entries
 from gatepost.checkpointing.ledger import Ledger
 from gatepost.checkpointing.session import RunSession
@@ -212,19 +212,5 @@ def _moments(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
-    return Entry(
-        key=row["key"],
-        state=EffectState(row["state"]),
-        fingerprint=row["fingerprint"],
-        attempts=row["attempts"],
-        arguments=row["arguments"],
-        result=row["result"],
-        failure=None if row["failure"] is None else Failure.model_validate(row["failure"]),
-        intended_at=datetime.fromisoformat(row["intended_at"]),
-        attempted_at=datetime.fromisoformat(row["attempted_at"]),
-        now=datetime.fromisoformat(row["attempted_at"]),
-        cleared=row["cleared"],
-        not_before=None,
-        epoch=0,
-        fresh=False,
-    )
+    times = {name: datetime.fromisoformat(row[name]) for name in ("intended_at", "attempted_at")}
+    return entry_of({**row, **times, "now": times["attempted_at"], "not_before": None, "epoch": 0, "fresh": False})

@@ -109,7 +109,8 @@ def test_a_measurement_that_is_ended_leaves_nothing_behind(folder: Path) -> None
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
-    while len(glob(f"{folder}/gatepost-bench-*/home/*/base/*")) < 4:  # noqa: PTH207 (Path.glob raises where a folder vanishes)
+    databases = str(Path("gatepost-bench-*", "home", "*", "base", "*"))
+    while len(glob(databases, root_dir=folder)) < 4:  # noqa: PTH207 (Path.glob raises where a folder vanishes)
         assert time.monotonic() < deadline
         assert bench.poll() is None
         time.sleep(0.02)
